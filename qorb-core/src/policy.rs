@@ -1,0 +1,308 @@
+//! What an operator may choose: how many slots, how long to wait, how often to look.
+
+use core::time::Duration;
+
+/// How a pool behaves. A plain struct, for `Policy { max_slots: 32, ..Policy::default() }`.
+///
+/// `Duration::MAX`, or any duration that reaches past the end of time, means "never".
+///
+/// ```
+/// use qorb_core::policy::Policy;
+///
+/// let policy = Policy { max_slots: 32, ..Policy::default() };
+/// assert!(policy.check().is_ok());
+///
+/// let fault = Policy { max_slots: 0, ..Policy::default() }.check().unwrap_err();
+/// assert_eq!(fault.to_string(), "max_slots is 0, but must be at least 1");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// How many connections to keep ready beyond those in use. Default 8. More than `max_slots` is as good as
+    /// `max_slots`.
+    pub spares_wanted: usize,
+    /// The most slots over all backends, draining ones included. Default 16; from 1 to 2²⁴.
+    pub max_slots: usize,
+    /// How often surplus slots are closed and slots are spread anew. Default 60 s; more than zero.
+    pub rebalance_interval: Duration,
+    /// How long a claim may take, from the first moment it cannot finish at once. Default 30 s. Zero refuses every
+    /// claim that cannot be granted at once.
+    pub claim_timeout: Duration,
+    /// The most claims that may wait at once; `None`, the default, for no bound. A claim beyond it is refused at once.
+    pub max_waiting: Option<usize>,
+    /// What holds for each backend.
+    pub set_config: SetConfig,
+}
+
+/// What holds for each backend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetConfig {
+    /// The most slots on one backend, draining ones included. Default 16; at least 1.
+    pub max_count: usize,
+    /// How long to wait before the first retry of a failed slot; each further failure in a row doubles it.
+    /// Default 20 ms; more than zero.
+    pub min_connection_backoff: Duration,
+    /// What the doubling stops at. Default 30 s; at least `min_connection_backoff`.
+    pub max_connection_backoff: Duration,
+    /// Up to this much is added to each wait, drawn anew each time, so that slots do not retry in step. Default 20 ms.
+    pub spread: Duration,
+    /// How long a connection may lie unused before it is checked. Default 30 s; more than zero.
+    pub health_interval: Duration,
+    /// How long a check, a recycle or a goodbye may take. Default 3 s; more than zero.
+    pub health_check_timeout: Duration,
+    /// How long a connect may take. Default 10 s; more than zero.
+    pub connect_timeout: Duration,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            spares_wanted: 8,
+            max_slots: 16,
+            rebalance_interval: Duration::from_secs(60),
+            claim_timeout: Duration::from_secs(30),
+            max_waiting: None,
+            set_config: SetConfig::default(),
+        }
+    }
+}
+
+impl Default for SetConfig {
+    fn default() -> Self {
+        Self {
+            max_count: 16,
+            min_connection_backoff: Duration::from_millis(20),
+            max_connection_backoff: Duration::from_secs(30),
+            spread: Duration::from_millis(20),
+            health_interval: Duration::from_secs(30),
+            health_check_timeout: Duration::from_secs(3),
+            connect_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Policy {
+    /// Checks that the policy can be carried out, and names the first field that cannot.
+    pub fn check(self) -> Result<CheckedPolicy, PolicyError> {
+        let mut policy = self;
+        match policy.mend().next() {
+            Some(error) => Err(error),
+            None => Ok(CheckedPolicy(policy)),
+        }
+    }
+
+    /// Makes the policy possible by moving each impossible value to the nearest possible one, and tells `report` of
+    /// each. For callers that cannot fail; others should [`check`](Self::check).
+    pub fn clamp(self, report: impl FnMut(PolicyError)) -> CheckedPolicy {
+        let mut policy = self;
+        policy.mend().for_each(report);
+        CheckedPolicy(policy)
+    }
+
+    /// Mends one field after the other; yields the faults found. What is wrong is said in one place only, here.
+    fn mend(&mut self) -> impl Iterator<Item = PolicyError> {
+        let set = &mut self.set_config;
+        let order = set.max_connection_backoff < set.min_connection_backoff;
+        [
+            at_least_one(&mut self.max_slots, "max_slots"),
+            at_most_limit(&mut self.max_slots, "max_slots"),
+            more_than_zero(&mut self.rebalance_interval, "rebalance_interval"),
+            at_least_one(&mut set.max_count, "set_config.max_count"),
+            more_than_zero(
+                &mut set.min_connection_backoff,
+                "set_config.min_connection_backoff",
+            ),
+            order.then(|| {
+                let fault = Fault::BelowMinimum {
+                    value: set.max_connection_backoff,
+                    minimum: set.min_connection_backoff,
+                };
+                set.max_connection_backoff = set.min_connection_backoff;
+                PolicyError {
+                    field: "set_config.max_connection_backoff",
+                    fault,
+                }
+            }),
+            more_than_zero(&mut set.health_interval, "set_config.health_interval"),
+            more_than_zero(
+                &mut set.health_check_timeout,
+                "set_config.health_check_timeout",
+            ),
+            more_than_zero(&mut set.connect_timeout, "set_config.connect_timeout"),
+        ]
+        .into_iter()
+        .flatten()
+    }
+}
+
+fn at_least_one(value: &mut usize, field: &'static str) -> Option<PolicyError> {
+    (*value == 0).then(|| {
+        *value = 1;
+        PolicyError {
+            field,
+            fault: Fault::ZeroCount,
+        }
+    })
+}
+
+fn at_most_limit(value: &mut usize, field: &'static str) -> Option<PolicyError> {
+    (*value > SLOT_LIMIT).then(|| {
+        let fault = Fault::TooMany { value: *value };
+        *value = SLOT_LIMIT;
+        PolicyError { field, fault }
+    })
+}
+
+fn more_than_zero(value: &mut Duration, field: &'static str) -> Option<PolicyError> {
+    value.is_zero().then(|| {
+        *value = Duration::from_millis(1);
+        PolicyError {
+            field,
+            fault: Fault::ZeroDuration,
+        }
+    })
+}
+
+/// A policy that can be carried out. Only [`Policy::check`] and [`Policy::clamp`] make one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckedPolicy(Policy);
+
+impl core::ops::Deref for CheckedPolicy {
+    type Target = Policy;
+
+    fn deref(&self) -> &Policy {
+        &self.0
+    }
+}
+
+impl Default for CheckedPolicy {
+    fn default() -> Self {
+        Self(Policy::default())
+    }
+}
+
+/// A field of a policy that cannot be carried out, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field} {fault}")]
+pub struct PolicyError {
+    /// The field's name, as one writes it after `policy.`
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub fault: Fault,
+}
+
+/// What can be wrong with a field of a policy.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// A count that must be at least one is zero. Clamped to 1.
+    #[error("is 0, but must be at least 1")]
+    ZeroCount,
+    /// A count is beyond what the machine can number. Clamped to [`SLOT_LIMIT`].
+    #[error("is {value}, but must be at most {SLOT_LIMIT}")]
+    TooMany {
+        /// What it was.
+        value: usize,
+    },
+    /// A duration that must pass is zero. Clamped to 1 ms.
+    #[error("is zero, but must be longer (a millisecond, say)")]
+    ZeroDuration,
+    /// The greatest wait is less than the least. Clamped to the least.
+    #[error("is {value:?}, but must be at least set_config.min_connection_backoff, {minimum:?}")]
+    BelowMinimum {
+        /// What it was.
+        value: Duration,
+        /// The least it may be.
+        minimum: Duration,
+    },
+}
+
+/// The most slots that a pool can be asked to hold.
+pub const SLOT_LIMIT: usize = 1 << 24;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+    use alloc::vec::Vec;
+
+    fn with(change: impl FnOnce(&mut Policy)) -> Policy {
+        let mut policy = Policy::default();
+        change(&mut policy);
+        policy
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_original() {
+        let policy = Policy::default();
+        assert_eq!((policy.spares_wanted, policy.max_slots), (8, 16));
+        assert_eq!(policy.rebalance_interval, Duration::from_secs(60));
+        assert_eq!(policy.claim_timeout, Duration::from_secs(30));
+        let set = &policy.set_config;
+        assert_eq!(set.max_count, 16);
+        assert_eq!(set.min_connection_backoff, Duration::from_millis(20));
+        assert_eq!(set.max_connection_backoff, Duration::from_secs(30));
+        assert_eq!(set.spread, Duration::from_millis(20));
+        assert_eq!(set.health_interval, Duration::from_secs(30));
+        assert_eq!(set.health_check_timeout, Duration::from_secs(3));
+        assert_eq!(set.connect_timeout, Duration::from_secs(10));
+        assert!(policy.check().is_ok());
+    }
+
+    #[test]
+    fn each_impossible_field_is_named() {
+        let zero = Duration::ZERO;
+        let cases: [(&str, Policy); 9] = [
+            ("max_slots", with(|p| p.max_slots = 0)),
+            ("max_slots", with(|p| p.max_slots = SLOT_LIMIT + 1)),
+            ("rebalance_interval", with(|p| p.rebalance_interval = zero)),
+            ("set_config.max_count", with(|p| p.set_config.max_count = 0)),
+            (
+                "set_config.min_connection_backoff",
+                with(|p| p.set_config.min_connection_backoff = zero),
+            ),
+            (
+                "set_config.max_connection_backoff",
+                with(|p| p.set_config.max_connection_backoff = zero),
+            ),
+            (
+                "set_config.health_interval",
+                with(|p| p.set_config.health_interval = zero),
+            ),
+            (
+                "set_config.health_check_timeout",
+                with(|p| p.set_config.health_check_timeout = zero),
+            ),
+            (
+                "set_config.connect_timeout",
+                with(|p| p.set_config.connect_timeout = zero),
+            ),
+        ];
+        for (field, policy) in cases {
+            let error = policy.clone().check().unwrap_err();
+            assert_eq!(error.field, field);
+            assert!(error.to_string().starts_with(field), "{error}");
+            let mut reported = Vec::new();
+            let clamped = policy.clamp(|error| reported.push(error));
+            assert_eq!(reported, [error]);
+            assert!(Policy::clone(&clamped).check().is_ok(), "{field}");
+        }
+    }
+
+    #[test]
+    fn extremes_that_make_sense_are_taken() {
+        for policy in [
+            with(|p| p.spares_wanted = 0),
+            with(|p| p.spares_wanted = usize::MAX),
+            with(|p| p.max_slots = SLOT_LIMIT),
+            with(|p| p.claim_timeout = Duration::ZERO),
+            with(|p| p.claim_timeout = Duration::MAX),
+            with(|p| p.max_waiting = Some(0)),
+            with(|p| p.set_config.max_count = usize::MAX),
+            with(|p| p.set_config.spread = Duration::MAX),
+            with(|p| p.set_config.health_interval = Duration::MAX),
+            with(|p| p.set_config.connect_timeout = Duration::MAX),
+        ] {
+            assert!(policy.check().is_ok());
+        }
+    }
+}
