@@ -126,5 +126,5 @@ mod tests {
         }
     }
 
-    const RECORDED: [u32; 6] = [0; 6];
+    const RECORDED: [u32; 6] = [76, 41, 44, 26, 95, 40];
 }

@@ -179,8 +179,13 @@ pub enum Next {
 pub(crate) enum Deadline {
     /// It has not had to wait yet, so its time does not run.
     Unset,
-    /// At this moment.
-    At(Instant),
+    /// It runs.
+    At {
+        /// Since when.
+        from: Instant,
+        /// Until when.
+        until: Instant,
+    },
     /// Never.
     Never,
 }

@@ -84,7 +84,8 @@ impl Policy {
     /// Checks that the policy can be carried out, and names the first field that cannot.
     pub fn check(self) -> Result<CheckedPolicy, PolicyError> {
         let mut policy = self;
-        match policy.mend().next() {
+        let fault = policy.mend().next();
+        match fault {
             Some(error) => Err(error),
             None => Ok(CheckedPolicy(policy)),
         }

@@ -1,0 +1,342 @@
+//! For those who want to know what a pool does, as it does it: metrics, recorders, live views.
+
+use std::fmt;
+use std::ops::BitOr;
+
+use qorb_core::slot::{State, Stats};
+
+use crate::backend::Backend;
+use crate::sync::Arc;
+
+pub use qorb_core::io::Refusal;
+
+/// Is told what a pool does.
+///
+/// The pool never calls it while it holds its lock. Whoever caused something tells of it before going on: a claim that
+/// waits, a handle that is dropped, the pool's own tasks. So be quick, and do not claim from the same pool in here.
+/// A panic in here is caught and ends nothing.
+///
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use qorb_driver::observer::{Interest, Kind, Record, Subscriber};
+///
+/// #[derive(Default)]
+/// struct Failures(AtomicU64);
+///
+/// impl Subscriber for Failures {
+///     fn interest(&self) -> Interest {
+///         Kind::ConnectFailed | Kind::HealthCheckFailed
+///     }
+///
+///     fn observe(&self, _pool: &str, _record: &Record) {
+///         self.0.fetch_add(1, Ordering::Relaxed);
+///     }
+/// }
+/// ```
+pub trait Subscriber: Send + Sync + 'static {
+    /// Which kinds of records it wants. Asked once, when the pool is built; what nobody wants costs nothing.
+    fn interest(&self) -> Interest {
+        Interest::ALL
+    }
+
+    /// Takes note of something that happened in the pool of that name.
+    fn observe(&self, pool: &str, record: &Record);
+}
+
+impl<S: Subscriber> Subscriber for Arc<S> {
+    fn interest(&self) -> Interest {
+        S::interest(self)
+    }
+
+    fn observe(&self, pool: &str, record: &Record) {
+        S::observe(self, pool, record);
+    }
+}
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Record {
+    /// Grows with each record of the pool. Threads may deliver theirs out of turn; this is the order in which things
+    /// happened.
+    pub sequence: u64,
+    /// What sort of thing.
+    pub kind: Kind,
+    /// The claim's number, unique in the process, where a claim is concerned.
+    pub claim: Option<u64>,
+    /// The slot's number, unique in the pool, where a slot is concerned.
+    pub slot: Option<u64>,
+    /// The backend, where one is concerned and known.
+    pub backend: Option<Arc<Backend>>,
+    /// The first of its sort since things were otherwise. Says something only of [`Kind::ConnectFailed`], where it marks the
+    /// first failure since that backend last connected; elsewhere it is true.
+    pub news: bool,
+    /// What else there is to say.
+    pub detail: Detail,
+}
+
+/// What a record says besides who and where.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Detail {
+    /// Nothing.
+    None,
+    /// Why something failed, in words.
+    Reason(String),
+    /// Why a claim was refused.
+    Refusal(Refusal),
+    /// How a slot changed, and its backend's slots after that.
+    Change {
+        /// The state it was in.
+        old: State,
+        /// The state it is in.
+        new: State,
+        /// Its backend's slots by state.
+        stats: Stats,
+    },
+    /// Whether a backend that is online has unclaimed slots.
+    HasUnclaimed(bool),
+}
+
+/// Sorts of things that happen. The first 26 are the probes, which have the same names.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum Kind {
+    /// A client asks for a connection; nothing was tried yet.
+    ClaimStart,
+    /// The client is about to be handed its connection.
+    ClaimDone,
+    /// `on_acquire` failed, or took the claim past its deadline.
+    ClaimAcquireFailed,
+    /// The client is about to be told that it gets none.
+    ClaimFailed,
+    /// A slot is about to connect.
+    ConnectStart,
+    /// It connected.
+    ConnectDone,
+    /// It did not.
+    ConnectFailed,
+    /// The pool tries to satisfy a claim.
+    PoolClaimStart,
+    /// That try found a slot.
+    PoolClaimDone,
+    /// That try found none.
+    PoolClaimFailed,
+    /// One backend is asked for a slot.
+    SlotSetClaimStart,
+    /// It gave one.
+    SlotSetClaimDone,
+    /// It had none.
+    SlotSetClaimFailed,
+    /// A backend came online, or its having unclaimed slots changed while online.
+    SlotSetOnline,
+    /// The last connected slot of a backend is gone.
+    SlotSetOffline,
+    /// A slot changed state.
+    SlotStateChange,
+    /// A connection was moved into a handle.
+    HandleClaimed,
+    /// A handle was dropped, discarded or detached.
+    HandleReturned,
+    /// A connection is about to be checked.
+    HealthCheckStart,
+    /// It is well.
+    HealthCheckDone,
+    /// It is not.
+    HealthCheckFailed,
+    /// A returned connection is about to be recycled.
+    RecycleStart,
+    /// It is fit for the next claim.
+    RecycleDone,
+    /// It is not.
+    RecycleFailed,
+    /// The pool is about to reconsider how slots are spread over backends.
+    RebalanceStart,
+    /// It has.
+    RebalanceDone,
+    /// A backend that had no connection has one.
+    BackendOnline,
+    /// The resolver named a backend that was not there before.
+    BackendAdded,
+    /// The resolver no longer names a backend; it is drained.
+    BackendRemoved,
+    /// The resolver named one backend twice in one set; the first counts.
+    BackendRepeated,
+    /// The pool was terminated.
+    Terminated,
+    /// The resolver has ended; the last set stays in force.
+    ResolverEnded,
+    /// The resolver panicked and is gone; the last set stays in force.
+    ResolverPanicked,
+    /// A field of the policy was impossible and was moved to the nearest possible value.
+    PolicyClamped,
+    /// The machine told of something that this version of the driver has no name for.
+    Other,
+}
+
+impl Kind {
+    /// The name, with dashes: `claim-start`. The first 26 are those of the probes.
+    pub const fn as_str(self) -> &'static str {
+        NAMES[self as usize]
+    }
+
+    const fn bit(self) -> u64 {
+        1 << self as u8
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A set of [`Kind`]s. Made of them with `|`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Interest(u64);
+
+impl Interest {
+    /// No kinds.
+    pub const NONE: Self = Self(0);
+    /// All kinds, those to come included.
+    pub const ALL: Self = Self(u64::MAX);
+
+    /// Whether `kind` is in the set.
+    #[inline]
+    pub const fn contains(self, kind: Kind) -> bool {
+        self.0 & kind.bit() != 0
+    }
+
+    /// Whether there is no kind in the set.
+    #[inline]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The set with `kind` in it.
+    #[must_use]
+    pub const fn with(self, kind: Kind) -> Self {
+        Self(self.0 | kind.bit())
+    }
+
+    /// The set without `kind`.
+    #[must_use]
+    pub const fn without(self, kind: Kind) -> Self {
+        Self(self.0 & !kind.bit())
+    }
+
+    /// What is in either set.
+    #[must_use]
+    #[inline]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl From<Kind> for Interest {
+    fn from(kind: Kind) -> Self {
+        Self(kind.bit())
+    }
+}
+
+impl BitOr for Kind {
+    type Output = Interest;
+
+    fn bitor(self, other: Self) -> Interest {
+        Interest::from(self).with(other)
+    }
+}
+
+impl BitOr<Kind> for Interest {
+    type Output = Self;
+
+    fn bitor(self, kind: Kind) -> Self {
+        self.with(kind)
+    }
+}
+
+impl BitOr for Interest {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        self.union(other)
+    }
+}
+
+impl FromIterator<Kind> for Interest {
+    fn from_iter<I: IntoIterator<Item = Kind>>(kinds: I) -> Self {
+        kinds.into_iter().fold(Self::NONE, Self::with)
+    }
+}
+
+impl fmt::Debug for Interest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = NAMES.iter().enumerate();
+        let within = names.filter(|(bit, _)| self.0 & (1 << bit) != 0);
+        f.debug_set().entries(within.map(|(_, name)| name)).finish()
+    }
+}
+
+/// In the order of [`Kind`].
+const NAMES: [&str; Kind::Other as usize + 1] = [
+    "claim-start",
+    "claim-done",
+    "claim-acquire-failed",
+    "claim-failed",
+    "connect-start",
+    "connect-done",
+    "connect-failed",
+    "pool-claim-start",
+    "pool-claim-done",
+    "pool-claim-failed",
+    "slot-set-claim-start",
+    "slot-set-claim-done",
+    "slot-set-claim-failed",
+    "slot-set-online",
+    "slot-set-offline",
+    "slot-state-change",
+    "handle-claimed",
+    "handle-returned",
+    "health-check-start",
+    "health-check-done",
+    "health-check-failed",
+    "recycle-start",
+    "recycle-done",
+    "recycle-failed",
+    "rebalance-start",
+    "rebalance-done",
+    "backend-online",
+    "backend-added",
+    "backend-removed",
+    "backend-repeated",
+    "terminated",
+    "resolver-ended",
+    "resolver-panicked",
+    "policy-clamped",
+    "other",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_add_up_to_interests() {
+        let two = Kind::ClaimStart | Kind::Terminated;
+        assert!(two.contains(Kind::Terminated) && !two.contains(Kind::ClaimDone));
+        assert_eq!(two, [Kind::Terminated, Kind::ClaimStart].into_iter().collect());
+        assert_eq!(two.without(Kind::Terminated), Kind::ClaimStart.into());
+        assert_eq!(format!("{two:?}"), r#"{"claim-start", "terminated"}"#);
+        assert!(Interest::ALL.contains(Kind::Other) && Interest::NONE.is_empty());
+    }
+
+    #[test]
+    fn names_stand_beside_their_kinds() {
+        assert_eq!(Kind::RebalanceDone.as_str(), "rebalance-done");
+        assert_eq!(Kind::RebalanceDone as usize, 25);
+        assert_eq!(Kind::SlotStateChange.to_string(), "slot-state-change");
+        assert_eq!(Kind::HandleReturned.as_str(), "handle-returned");
+        assert_eq!(Kind::PolicyClamped.as_str(), "policy-clamped");
+    }
+}

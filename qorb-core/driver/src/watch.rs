@@ -1,0 +1,353 @@
+//! The driver's own observer. It fires the probes on the spot, and keeps records of what others want to know until the
+//! lock is free.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use qorb_core::event::{Event, Observer};
+
+use crate::backend::Backend;
+use crate::observer::{Detail, Interest, Kind, Record, Subscriber};
+use crate::panics::quietly;
+use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
+
+/// Who a pool tells what, and by what name the pool goes.
+pub(crate) struct Audience {
+    pub(crate) pool: Arc<str>,
+    /// Tells this pool's claims from those of others: in the upper 16 bits, where the machine's own numbers never reach.
+    tag: u64,
+    subscribers: Vec<(Interest, Box<dyn Subscriber>)>,
+    interest: Interest,
+    sequence: AtomicU64,
+    /// A buffer that is not in use, so that the next one need not be made.
+    spare: Mutex<Vec<Record>>,
+}
+
+impl Audience {
+    pub(crate) fn new(pool: Arc<str>, subscribers: Vec<Box<dyn Subscriber>>) -> Self {
+        let number = POOLS.fetch_add(1, Ordering::Relaxed);
+        let subscribers: Vec<_> = subscribers
+            .into_iter()
+            .map(|subscriber| (subscriber.interest(), subscriber))
+            .collect();
+        let interests = subscribers.iter().map(|(interest, _)| *interest);
+        Self {
+            pool,
+            tag: number << CLAIM_BITS,
+            interest: interests.fold(Interest::NONE, Interest::union),
+            subscribers,
+            sequence: AtomicU64::new(1),
+            spare: Mutex::new(Vec::new()),
+        }
+    }
+
+    #[inline]
+    fn interest(&self) -> Interest {
+        #[cfg(feature = "tracing")]
+        {
+            self.interest.union(crate::trace::interest())
+        }
+        #[cfg(not(feature = "tracing"))]
+        {
+            self.interest
+        }
+    }
+
+    /// The observer for one call into the machine.
+    #[inline]
+    pub(crate) fn watch<'a>(&'a self, log: &'a mut Log) -> Watch<'a> {
+        Watch {
+            interest: self.interest(),
+            audience: self,
+            log,
+        }
+    }
+
+    /// Tells of something that happens outside the lock.
+    #[inline]
+    pub(crate) fn tell(&self, event: &Event<'_>) {
+        self.fire(event);
+        let interest = self.interest();
+        if !interest.is_empty() && interest.contains(kind_of(event)) {
+            self.deliver_one(&self.record(event, None, true));
+        }
+    }
+
+    /// Tells of something that the machine knows nothing of.
+    pub(crate) fn tell_own(&self, kind: Kind, words: &str) {
+        if self.interest().contains(kind) {
+            self.deliver_one(&Record {
+                sequence: self.next_sequence(),
+                kind,
+                claim: None,
+                slot: None,
+                backend: None,
+                news: true,
+                detail: Detail::Reason(words.to_owned()),
+            });
+        }
+    }
+
+    /// Delivers what was kept. The lock is free by now.
+    #[cold]
+    pub(crate) fn deliver(&self, mut records: Vec<Record>) {
+        for record in &records {
+            self.deliver_one(record);
+        }
+        records.clear();
+        let _old = std::mem::replace(&mut *self.spare.lock(), records);
+    }
+
+    /// An empty buffer for the next round, where one is at hand.
+    pub(crate) fn spare(&self) -> Vec<Record> {
+        std::mem::take(&mut *self.spare.lock())
+    }
+
+    fn deliver_one(&self, record: &Record) {
+        #[cfg(feature = "tracing")]
+        quietly(|| crate::trace::emit(&self.pool, record));
+        for (interest, subscriber) in &self.subscribers {
+            if interest.contains(record.kind) {
+                quietly(|| subscriber.observe(&self.pool, record));
+            }
+        }
+    }
+
+    #[inline]
+    #[allow(clippy::unused_self, reason = "used where there are probes")]
+    fn fire(&self, event: &Event<'_>) {
+        #[cfg(feature = "probes")]
+        crate::probes::fire(&self.pool, self.tag, event);
+        let _ = event;
+    }
+
+    fn next_sequence(&self) -> u64 {
+        self.sequence.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn record(&self, event: &Event<'_>, backend: Option<Arc<Backend>>, news: bool) -> Record {
+        let parts = parts_of(event);
+        Record {
+            sequence: self.next_sequence(),
+            kind: kind_of(event),
+            claim: parts.claim.map(|claim| self.tag | claim),
+            slot: parts.slot,
+            backend: backend.or_else(|| parts.backend.map(|it| Arc::new(it.clone()))),
+            news,
+            detail: parts.detail,
+        }
+    }
+}
+
+/// Lives for one call into the machine.
+pub(crate) struct Watch<'a> {
+    interest: Interest,
+    audience: &'a Audience,
+    log: &'a mut Log,
+}
+
+impl Observer for Watch<'_> {
+    #[inline]
+    fn observe(&mut self, event: &Event<'_>) {
+        self.audience.fire(event);
+        if !self.interest.is_empty() {
+            self.log.keep(self.audience, self.interest, event);
+        }
+    }
+}
+
+/// Records that wait for the lock to be free, and what is remembered of backends to tell news from old stories. Kept
+/// only while somebody is interested.
+#[derive(Default)]
+pub(crate) struct Log {
+    records: Vec<Record>,
+    known: HashMap<u64, Known>,
+}
+
+struct Known {
+    backend: Arc<Backend>,
+    online: bool,
+    failing: bool,
+}
+
+impl Log {
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    pub(crate) fn take(&mut self, spare: Vec<Record>) -> Vec<Record> {
+        std::mem::replace(&mut self.records, spare)
+    }
+
+    #[cold]
+    fn keep(&mut self, audience: &Audience, interest: Interest, event: &Event<'_>) {
+        let kind = kind_of(event);
+        let (mut news, mut backend) = (true, None);
+        match *event {
+            Event::SetOnline { backend: it, .. } => {
+                let online = interest.contains(Kind::BackendOnline);
+                if !online && !interest.contains(kind) {
+                    return;
+                }
+                let known = self.know(it);
+                backend = Some(Arc::clone(&known.backend));
+                if !std::mem::replace(&mut known.online, true) && online {
+                    let mut record = audience.record(event, backend.clone(), true);
+                    (record.kind, record.detail) = (Kind::BackendOnline, Detail::None);
+                    self.records.push(record);
+                }
+            }
+            Event::SetOffline { backend: it } => self.know(it).online = false,
+            Event::ConnectDone { backend: it, .. } => self.know(it).failing = false,
+            Event::ConnectFailed { backend: it, .. } => {
+                news = !std::mem::replace(&mut self.know(it).failing, true);
+            }
+            Event::BackendRemoved { backend: it } => {
+                self.known.remove(&key_of(it));
+            }
+            _ => {}
+        }
+        if interest.contains(kind) {
+            let backend = backend.or_else(|| {
+                let known = self.known.get(&key_of(parts_of(event).backend?));
+                known.map(|known| Arc::clone(&known.backend))
+            });
+            self.records.push(audience.record(event, backend, news));
+        }
+    }
+
+    fn know(&mut self, backend: &Backend) -> &mut Known {
+        let known = self.known.entry(key_of(backend)).or_insert_with(|| Known {
+            backend: Arc::new(backend.clone()),
+            online: false,
+            failing: false,
+        });
+        if *known.backend != *backend {
+            known.backend = Arc::new(backend.clone());
+        }
+        known
+    }
+}
+
+/// Stands for what makes a backend the one it is. Should two ever share a key, one of them has its news mixed up with
+/// the other's; nothing else hangs on it.
+fn key_of(backend: &Backend) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    backend.name.hash(&mut hasher);
+    match backend.location() {
+        crate::backend::Location::Ip(address) => address.hash(&mut hasher),
+        crate::backend::Location::Unix(path) => path.hash(&mut hasher),
+    }
+    hasher.finish()
+}
+
+fn kind_of(event: &Event<'_>) -> Kind {
+    match event {
+        Event::ClaimStart { .. } => Kind::ClaimStart,
+        Event::ClaimDone { .. } => Kind::ClaimDone,
+        Event::ClaimAcquireFailed { .. } => Kind::ClaimAcquireFailed,
+        Event::ClaimFailed { .. } => Kind::ClaimFailed,
+        Event::ConnectStart { .. } => Kind::ConnectStart,
+        Event::ConnectDone { .. } => Kind::ConnectDone,
+        Event::ConnectFailed { .. } => Kind::ConnectFailed,
+        Event::PoolClaimStart { .. } => Kind::PoolClaimStart,
+        Event::PoolClaimDone { .. } => Kind::PoolClaimDone,
+        Event::PoolClaimFailed { .. } => Kind::PoolClaimFailed,
+        Event::SetClaimStart { .. } => Kind::SlotSetClaimStart,
+        Event::SetClaimDone { .. } => Kind::SlotSetClaimDone,
+        Event::SetClaimFailed { .. } => Kind::SlotSetClaimFailed,
+        Event::SetOnline { .. } => Kind::SlotSetOnline,
+        Event::SetOffline { .. } => Kind::SlotSetOffline,
+        Event::SlotStateChange { .. } => Kind::SlotStateChange,
+        Event::HandleClaimed { .. } => Kind::HandleClaimed,
+        Event::HandleReturned { .. } => Kind::HandleReturned,
+        Event::CheckStart { .. } => Kind::HealthCheckStart,
+        Event::CheckDone { .. } => Kind::HealthCheckDone,
+        Event::CheckFailed { .. } => Kind::HealthCheckFailed,
+        Event::RecycleStart { .. } => Kind::RecycleStart,
+        Event::RecycleDone { .. } => Kind::RecycleDone,
+        Event::RecycleFailed { .. } => Kind::RecycleFailed,
+        Event::RebalanceStart => Kind::RebalanceStart,
+        Event::RebalanceDone => Kind::RebalanceDone,
+        Event::BackendAdded { .. } => Kind::BackendAdded,
+        Event::BackendRemoved { .. } => Kind::BackendRemoved,
+        Event::BackendRepeated { .. } => Kind::BackendRepeated,
+        Event::Terminated => Kind::Terminated,
+        _ => Kind::Other,
+    }
+}
+
+struct Parts<'a> {
+    claim: Option<u64>,
+    slot: Option<u64>,
+    backend: Option<&'a Backend>,
+    detail: Detail,
+}
+
+/// An event taken apart.
+fn parts_of<'a>(event: &Event<'a>) -> Parts<'a> {
+    let mut parts = Parts {
+        claim: None,
+        slot: None,
+        backend: None,
+        detail: Detail::None,
+    };
+    match *event {
+        Event::ClaimStart { claim }
+        | Event::PoolClaimStart { claim }
+        | Event::PoolClaimFailed { claim } => parts.claim = Some(claim),
+        Event::ClaimDone { claim, slot }
+        | Event::PoolClaimDone { claim, slot }
+        | Event::SetClaimDone { claim, slot } => {
+            (parts.claim, parts.slot) = (Some(claim), Some(slot));
+        }
+        Event::ClaimFailed { claim, refusal } => {
+            (parts.claim, parts.detail) = (Some(claim), Detail::Refusal(refusal));
+        }
+        Event::ClaimAcquireFailed { claim, slot, backend, reason } => {
+            (parts.claim, parts.slot, parts.backend) = (Some(claim), Some(slot), Some(backend));
+            parts.detail = Detail::Reason(reason.to_string());
+        }
+        Event::SetClaimStart { claim, backend } | Event::SetClaimFailed { claim, backend } => {
+            (parts.claim, parts.backend) = (Some(claim), Some(backend));
+        }
+        Event::HandleClaimed { claim, slot, backend } => {
+            (parts.claim, parts.slot, parts.backend) = (Some(claim), Some(slot), Some(backend));
+        }
+        Event::ConnectStart { slot, backend }
+        | Event::ConnectDone { slot, backend }
+        | Event::CheckStart { slot, backend }
+        | Event::RecycleStart { slot, backend } => {
+            (parts.slot, parts.backend) = (Some(slot), Some(backend));
+        }
+        Event::ConnectFailed { slot, backend, reason }
+        | Event::CheckFailed { slot, backend, reason }
+        | Event::RecycleFailed { slot, backend, reason } => {
+            (parts.slot, parts.backend) = (Some(slot), Some(backend));
+            parts.detail = Detail::Reason(reason.to_string());
+        }
+        Event::HandleReturned { slot }
+        | Event::CheckDone { slot }
+        | Event::RecycleDone { slot } => parts.slot = Some(slot),
+        Event::SetOnline { backend, has_unclaimed } => {
+            parts.backend = Some(backend);
+            parts.detail = Detail::HasUnclaimed(has_unclaimed);
+        }
+        Event::SlotStateChange { backend, slot, old, new, stats } => {
+            (parts.slot, parts.backend) = (Some(slot), Some(backend));
+            parts.detail = Detail::Change { old, new, stats: *stats };
+        }
+        Event::SetOffline { backend }
+        | Event::BackendAdded { backend }
+        | Event::BackendRemoved { backend }
+        | Event::BackendRepeated { backend } => parts.backend = Some(backend),
+        _ => {}
+    }
+    parts
+}
+
+/// Pools made so far in this process.
+static POOLS: AtomicU64 = AtomicU64::new(1);
+/// How many bits of a claim's number are the machine's. It would take centuries of claims to fill them.
+const CLAIM_BITS: u32 = 48;

@@ -1,0 +1,60 @@
+//! How long a failed slot waits before it tries again.
+
+use core::time::Duration;
+
+use crate::dice::Dice;
+use crate::policy::SetConfig;
+
+/// The wait after the `failures`-th failure in a row (from 1): the least, doubled with each further one up to the
+/// greatest, and on top a spread that is drawn anew each time, so that slots which failed together do not come back
+/// together.
+pub(crate) fn delay(config: &SetConfig, failures: u32, dice: &mut Dice) -> Duration {
+    let doublings = failures.saturating_sub(1).min(63);
+    let factor = 1u32.checked_shl(doublings).unwrap_or(u32::MAX);
+    let base = config
+        .min_connection_backoff
+        .saturating_mul(factor)
+        .min(config.max_connection_backoff);
+    base.saturating_add(dice.within(config.spread))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn config() -> SetConfig {
+        SetConfig {
+            min_connection_backoff: 20 * MS,
+            max_connection_backoff: 100 * MS,
+            spread: 10 * MS,
+            ..SetConfig::default()
+        }
+    }
+
+    #[test]
+    fn it_doubles_up_to_the_greatest() {
+        let mut dice = Dice::scripted([]);
+        let waits = [1, 2, 3, 4, 5, 1_000_000].map(|n| delay(&config(), n, &mut dice));
+        assert_eq!(waits, [20, 40, 80, 100, 100, 100].map(|ms| ms * MS));
+    }
+
+    #[test]
+    fn the_spread_is_drawn_at_each_retry() {
+        let mut dice = Dice::scripted([1_000_000, 3_000_000, 9_000_000]);
+        let waits = [1, 1, 4].map(|n| delay(&config(), n, &mut dice));
+        assert_eq!(waits, [21, 23, 109].map(|ms| ms * MS));
+    }
+
+    #[test]
+    fn never_is_no_panic() {
+        let never = SetConfig {
+            min_connection_backoff: Duration::MAX,
+            max_connection_backoff: Duration::MAX,
+            spread: Duration::MAX,
+            ..SetConfig::default()
+        };
+        assert_eq!(delay(&never, 9, &mut Dice::seeded(0)), Duration::MAX);
+    }
+}

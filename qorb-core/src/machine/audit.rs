@@ -1,0 +1,178 @@
+//! A recount of everything the machine keeps count of (promise 3), and of the promises that can be seen in one state.
+
+use alloc::format;
+use alloc::string::String;
+use core::fmt;
+
+use super::Machine;
+use crate::list::NONE;
+use crate::queue::Stage;
+use crate::set::{Set, Standing};
+use crate::slot::{self, Phase};
+
+/// What [`Machine::audit`] found wrong. It is a defect of the machine, never of its owner.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AuditError(String);
+
+impl fmt::Display for AuditError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl core::error::Error for AuditError {}
+
+impl Machine {
+    /// Recounts everything and compares. For tests, fuzzing and the doubtful: it looks at every slot, backend and claim.
+    pub fn audit(&self) -> Result<(), AuditError> {
+        self.audit_totals()?;
+        for (index, set) in &self.sets {
+            self.audit_set(index as u32, set)?;
+        }
+        self.audit_slots()?;
+        self.audit_probes()?;
+        self.audit_claims()
+    }
+
+    fn audit_totals(&self) -> Result<(), AuditError> {
+        let sum = self.sets.iter().map(|(_, set)| set.stats);
+        let sum = sum.fold(slot::Stats::default(), |sum, stats| sum + stats);
+        // A backend that has gone takes its total with it.
+        let total_claims = self.counts.total_claims;
+        let sum = slot::Stats { total_claims, ..sum };
+        equal("slots by state", &self.counts, &sum)?;
+        let closing = self.count(|set| self.count_phase(set, Phase::Closing));
+        equal("closing slots", &self.closing, &closing)?;
+        let slots = self.counts.all_slots() + self.closing;
+        equal("all slots", &self.slots.len(), &slots)?;
+        let cap = self.caps_ever.0;
+        holds(
+            self.slots.len() <= cap,
+            || format!("promise 1: {} slots, at most {cap}", self.slots.len()),
+        )?;
+        let open = self.totals.opened - self.totals.closed;
+        let live = (self.counts.connected_slots() + self.closing) as u64;
+        equal("promise 7: opened less closed", &open, &live)?;
+        let draining = self.count(|set| usize::from(set.standing == Standing::Draining));
+        equal("draining backends", &self.draining, &draining)?;
+        let failing = self.count(|set| usize::from(set.standing == Standing::Failing));
+        equal("failing backends", &self.failing, &failing)?;
+        equal("identities", &self.identities.len(), &self.sets.len())
+    }
+
+    fn audit_set(&self, index: u32, set: &Set) -> Result<(), AuditError> {
+        let name = &set.backend;
+        let cap = self.caps_ever.1;
+        holds(set.slots.len() <= cap, || {
+            format!("promise 1: {} slots on {name}, at most {cap}", set.slots.len())
+        })?;
+        let mut stats = slot::Stats::default();
+        for &slot in &set.slots {
+            stats.enter(self.slots[slot as usize].phase.state());
+        }
+        stats.total_claims = set.stats.total_claims;
+        equal(&format!("slots of {name}"), &set.stats, &stats)?;
+        let live = set.slots.iter();
+        let live = live.filter(|&&slot| !self.slots[slot as usize].surplus);
+        equal(&format!("live slots of {name}"), &(set.live as usize), &live.count())?;
+        let idle = self.count_phase(set, Phase::Unclaimed);
+        equal(&format!("idle slots of {name}"), &set.idle.len(), &idle)?;
+        let listed = self.idle_links.iter(&set.idle);
+        let strays = listed.filter(|&slot| {
+            let slot = &self.slots[slot as usize];
+            slot.set != index || slot.phase != Phase::Unclaimed
+        });
+        equal(&format!("strays in {name}'s list of idle slots"), &strays.count(), &0)?;
+        equal(&format!("readiness of {name}"), &self.choice.contains(index), &(idle > 0))?;
+        let share = self.shares.of(index);
+        let room = set.slots.len() < self.policy.set_config.max_count;
+        let sound = set.standing == Standing::Sound;
+        let hungry = sound && set.live < share && room;
+        equal(&format!("{name} is hungry"), &self.hungry.contains(&index), &hungry)?;
+        let oversized = sound && set.live > share;
+        equal(&format!("{name} is oversized"), &self.oversized.contains(&index), &oversized)?;
+        holds(set.standing != Standing::Draining || !set.slots.is_empty(), || {
+            format!("{name} is drained, yet still there")
+        })
+    }
+
+    fn audit_slots(&self) -> Result<(), AuditError> {
+        for (index, slot) in &self.slots {
+            let set = &self.sets[slot.set as usize];
+            let placed = set.slots.get(slot.place as usize) == Some(&(index as u32));
+            holds(placed, || format!("slot {index} is not where it should be in its set"))?;
+            if slot.holder == NONE {
+                continue;
+            }
+            let holder = self.queue.iter().find(|(id, _)| id.index == slot.holder);
+            let held = holder.is_some_and(|(_, claim)| match claim.stage {
+                Stage::Granted(of) | Stage::Acquiring(of) => of == self.id(index as u32),
+                Stage::Waiting => false,
+            });
+            holds(held && slot.phase == Phase::Claimed, || {
+                format!("promise 2: slot {index} is {:?}, and its holder is not", slot.phase)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Each failing backend has its probe, or waits for its turn, or is never to be retried; and no other has either.
+    fn audit_probes(&self) -> Result<(), AuditError> {
+        for (index, set) in &self.sets {
+            let index = index as u32;
+            let name = &set.backend;
+            let slots = set.slots.len() - self.count_phase(set, Phase::Closing);
+            let waits = self.turns.contains(&(set.due, index));
+            let probes = self.probing.contains(&index);
+            match set.standing {
+                Standing::Failing => {
+                    holds(!(waits && probes), || format!("{name} probes and waits for its turn"))?;
+                    equal(&format!("probes of {name}"), &slots, &usize::from(probes))?;
+                    holds(!set.is_online(), || format!("{name} is failing, yet online"))?;
+                }
+                Standing::Sound | Standing::Draining => {
+                    holds(!waits && !probes, || format!("{name} probes or waits, yet is not failing"))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn audit_claims(&self) -> Result<(), AuditError> {
+        let waiting = self.queue.in_order().count();
+        equal("waiting claims", &self.queue.waiting(), &waiting)?;
+        holds(waiting == 0 || self.counts.unclaimed_slots == 0, || {
+            let idle = self.counts.unclaimed_slots;
+            format!("promise 6: {waiting} claims wait while {idle} slots are idle")
+        })?;
+        let mut retried = self.queue.in_order().map(|claim| claim.ticket.retried);
+        let sorted = retried.by_ref().skip_while(|&retried| retried).all(|retried| !retried);
+        holds(sorted, || String::from("promise 5: a newcomer waits before a retried claim"))?;
+        for (id, claim) in self.queue.iter() {
+            let (Stage::Granted(slot) | Stage::Acquiring(slot)) = claim.stage else {
+                continue;
+            };
+            let held = self.slots.get(slot.index());
+            let held = held.is_some_and(|entry| entry.holder == id.index);
+            holds(held, || format!("promise 2: {id:?} has {slot:?}, which does not know it"))?;
+        }
+        Ok(())
+    }
+
+    fn count(&self, of: impl Fn(&Set) -> usize) -> usize {
+        self.sets.iter().map(|(_, set)| of(set)).sum()
+    }
+
+    fn count_phase(&self, set: &Set, phase: Phase) -> usize {
+        let slots = set.slots.iter();
+        slots.filter(|&&slot| self.slots[slot as usize].phase == phase).count()
+    }
+}
+
+fn holds(it: bool, what: impl FnOnce() -> String) -> Result<(), AuditError> {
+    if it { Ok(()) } else { Err(AuditError(what())) }
+}
+
+fn equal<T: PartialEq + fmt::Debug>(what: &str, kept: &T, found: &T) -> Result<(), AuditError> {
+    holds(kept == found, || format!("{what}: kept as {kept:?}, found {found:?}"))
+}

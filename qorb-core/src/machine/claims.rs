@@ -1,0 +1,427 @@
+//! A claim's way: at once, or through the queue, or through `on_acquire`; to a slot, or to a refusal.
+
+use core::fmt;
+use core::time::Duration;
+
+use super::Machine;
+use crate::event::{Event, Observer, Reason};
+use crate::id::{ClaimId, SlotId};
+use crate::io::{Admission, Deadline, Grant, Next, Output, Refusal, Ticket};
+use crate::list::NONE;
+use crate::queue::{Claim, Stage};
+use crate::slot::Phase;
+use crate::time::Instant;
+
+impl Machine {
+    /// Claims a slot at once, or not at all: the claim may then [`enqueue`](Self::enqueue) its ticket, or
+    /// [`refuse`](Self::refuse) it. Newcomers never overtake: while others wait, there is nothing to be had here (promise 5).
+    ///
+    /// Constant time.
+    #[inline]
+    pub fn claim(&mut self, observer: &mut impl Observer) -> Result<Grant, Ticket> {
+        self.totals.claims += 1;
+        let ticket = Ticket {
+            number: self.totals.claims,
+            deadline: Deadline::Unset,
+            retried: false,
+        };
+        let claim = ticket.number;
+        observer.observe(&Event::ClaimStart { claim });
+        self.try_grant(ticket, observer).ok_or(ticket)
+    }
+
+    /// Takes back a claimed slot whose connection can be lent again.
+    ///
+    /// Constant time.
+    #[inline]
+    pub fn release(&mut self, slot: SlotId, observer: &mut impl Observer) -> Next {
+        let Some(index) = self.held(slot) else {
+            return Next::Stale;
+        };
+        if self.is_unwanted(index) {
+            return Next::Timed;
+        }
+        self.slots[index as usize].failures = 0;
+        self.shift(index, Phase::Recycling, observer);
+        match self.offer(index, observer) {
+            Some(claim) => Next::Grant(claim),
+            None => Next::Idle,
+        }
+    }
+
+    /// Lets a claim wait for `patience`, or for the policy's `claim_timeout`, counted from its first call here. It tries
+    /// again first: something may have come free since [`claim`](Self::claim).
+    pub fn enqueue(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        patience: Option<Duration>,
+        observer: &mut impl Observer,
+    ) -> Result<Admission, Refusal> {
+        let now = self.advance(now);
+        let ticket = self.start_clock(now, ticket, patience);
+        if self.terminated {
+            return Err(self.refuse(ticket, observer));
+        }
+        if let Some(grant) = self.try_grant(ticket, observer) {
+            self.settle(now, observer);
+            return Ok(Admission::Granted(grant));
+        }
+        let full = self.policy.max_waiting;
+        if full.is_some_and(|most| self.queue.waiting() >= most) {
+            return Err(self.refuse_for(ticket, Refusal::QueueFull, observer));
+        }
+        if is_over(ticket, now) {
+            return Err(self.refuse(ticket, observer));
+        }
+        let id = self.queue.enter(ticket);
+        self.demand_changed();
+        self.settle(now, observer);
+        Ok(Admission::Waiting(id))
+    }
+
+    /// Ends a claim that will not wait, and says why it got nothing.
+    pub fn refuse(&mut self, ticket: Ticket, observer: &mut impl Observer) -> Refusal {
+        let refusal = self.shortage(ticket);
+        self.refuse_for(ticket, refusal, observer)
+    }
+
+    /// Takes the slot that a waiting claim was granted. The claim's id is spent.
+    ///
+    /// `None` where the claim was granted nothing.
+    #[inline]
+    pub fn collect(&mut self, claim: ClaimId, _observer: &mut impl Observer) -> Option<Grant> {
+        let Stage::Granted(slot) = self.queue.get(claim)?.stage else {
+            return None;
+        };
+        let ticket = self.queue.remove(claim)?.ticket;
+        self.slots[slot.index()].holder = NONE;
+        Some(Grant { slot, ticket })
+    }
+
+    /// Ends a claim that nobody wants any more; it leaves nothing behind (promise 10).
+    ///
+    /// Gives the slot that it had been granted but had not collected: that is to be [released](Self::release) at once.
+    /// A claim that was preparing a connection gives nothing; its slot is to come back as
+    /// [`Returned::Broken`](crate::io::Returned::Broken).
+    pub fn cancel(&mut self, claim: ClaimId, _observer: &mut impl Observer) -> Option<SlotId> {
+        let Claim { stage, .. } = self.queue.remove(claim)?;
+        self.totals.cancelled += 1;
+        match stage {
+            Stage::Waiting => None,
+            Stage::Granted(slot) => {
+                self.slots[slot.index()].holder = NONE;
+                Some(slot)
+            }
+            Stage::Acquiring(slot) => {
+                self.slots[slot.index()].holder = NONE;
+                None
+            }
+        }
+    }
+
+    /// Notes that preparing the connection (`on_acquire`) takes a while, so that the claim's deadline holds for it too
+    /// (promise 4). Where that passes, an [`Output::Refuse`] names the claim.
+    ///
+    /// On a refusal, the slot is to come back as [`Returned::Broken`](crate::io::Returned::Broken).
+    pub fn acquiring(
+        &mut self,
+        now: Instant,
+        grant: Grant,
+        patience: Option<Duration>,
+        observer: &mut impl Observer,
+    ) -> Result<ClaimId, Refusal> {
+        let now = self.advance(now);
+        let ticket = self.start_clock(now, grant.ticket, patience);
+        let Some(index) = self.held(grant.slot).filter(|_| !self.terminated) else {
+            return Err(self.refuse(ticket, observer));
+        };
+        if is_over(ticket, now) {
+            self.report_overdue(index, ticket, observer);
+            return Err(self.refuse_for(ticket, Refusal::AcquireFailed, observer));
+        }
+        let id = self.queue.acquiring(ticket, grant.slot);
+        self.slots[index as usize].holder = id.index;
+        Ok(id)
+    }
+
+    /// Notes that `on_acquire` succeeded. The claim has ended well, and its id is spent.
+    ///
+    /// `false` where it had been refused meanwhile: the slot is to come back as
+    /// [`Returned::Broken`](crate::io::Returned::Broken).
+    pub fn acquired(&mut self, claim: ClaimId, _observer: &mut impl Observer) -> bool {
+        let Some(Stage::Acquiring(slot)) = self.queue.get(claim).map(|claim| claim.stage) else {
+            return false;
+        };
+        self.queue.remove(claim);
+        self.slots[slot.index()].holder = NONE;
+        true
+    }
+
+    /// Notes that `on_acquire` failed: the slot is retired, with back-off, and its connection is to be closed. The claim
+    /// gets another connection, or waits for one before all others (promise 5), as long as its time lasts.
+    ///
+    /// On a refusal, the slot is to come back as [`Returned::Broken`](crate::io::Returned::Broken); if it had been
+    /// retired here, that is ignored.
+    pub fn acquire_failed(
+        &mut self,
+        now: Instant,
+        claim: ClaimId,
+        error: &dyn fmt::Display,
+        observer: &mut impl Observer,
+    ) -> Result<Admission, Refusal> {
+        let now = self.advance(now);
+        let entry = self.queue.get(claim).map(|it| (it.ticket, it.stage));
+        let Some((mut ticket, Stage::Acquiring(slot))) = entry else {
+            return Err(if self.terminated {
+                Refusal::Terminated
+            } else {
+                Refusal::AcquireFailed
+            });
+        };
+        ticket.retried = true;
+        self.report_acquire_failed(slot.index, ticket, Reason::Error(error), observer);
+        self.fail(now, slot.index, observer);
+        let admission = if is_over(ticket, now) {
+            self.queue.remove(claim);
+            Err(self.refuse(ticket, observer))
+        } else if let Some(grant) = self.try_grant(ticket, observer) {
+            self.queue.remove(claim);
+            Ok(Admission::Granted(grant))
+        } else {
+            self.queue.retry(claim);
+            self.demand_changed();
+            Ok(Admission::Waiting(claim))
+        };
+        self.settle(now, observer);
+        admission
+    }
+
+    /// A claim's time is up.
+    pub(super) fn expire(&mut self, id: ClaimId, observer: &mut impl Observer) {
+        let Some(claim) = self.queue.remove(id) else {
+            return;
+        };
+        let refusal = if let Stage::Acquiring(slot) = claim.stage {
+            self.slots[slot.index()].holder = NONE;
+            self.report_overdue(slot.index, claim.ticket, observer);
+            Refusal::AcquireFailed
+        } else {
+            self.shortage(claim.ticket)
+        };
+        self.push_refusal(id, claim.ticket, refusal, observer);
+    }
+
+    /// Refuses every claim that has no slot in hand, for the pool ends.
+    pub(super) fn refuse_all(&mut self, observer: &mut impl Observer) {
+        let claims = self.queue.iter();
+        let unserved = claims.filter(|(_, claim)| !matches!(claim.stage, Stage::Granted(_)));
+        let unserved: alloc::vec::Vec<ClaimId> = unserved.map(|(id, _)| id).collect();
+        for id in unserved {
+            let Some(claim) = self.queue.remove(id) else {
+                continue;
+            };
+            if let Stage::Acquiring(slot) = claim.stage {
+                self.slots[slot.index()].holder = NONE;
+            }
+            self.push_refusal(id, claim.ticket, Refusal::Terminated, observer);
+        }
+    }
+
+    /// One try to satisfy a claim with an idle slot.
+    #[inline]
+    fn try_grant(&mut self, ticket: Ticket, observer: &mut impl Observer) -> Option<Grant> {
+        let claim = ticket.number;
+        observer.observe(&Event::PoolClaimStart { claim });
+        let taken = if self.queue.waiting() == 0 {
+            self.take_idle(claim, observer)
+        } else {
+            None
+        };
+        let Some((slot, number)) = taken else {
+            observer.observe(&Event::PoolClaimFailed { claim });
+            return None;
+        };
+        observer.observe(&Event::PoolClaimDone {
+            claim,
+            slot: number,
+        });
+        self.totals.granted += 1;
+        self.demand_changed();
+        Some(Grant { slot, ticket })
+    }
+
+    /// Takes an idle slot of the backend that is chosen: the one last used.
+    #[inline]
+    fn take_idle(&mut self, claim: u64, observer: &mut impl Observer) -> Option<(SlotId, u64)> {
+        let (sets, now) = (&self.sets, self.now);
+        let chosen = self
+            .choice
+            .pick(&mut self.dice, |set| sets[set as usize].load(now));
+        let Some(set_index) = chosen else {
+            self.report_none_idle(claim, observer);
+            return None;
+        };
+        let set = &mut self.sets[set_index as usize];
+        let backend = &*set.backend;
+        observer.observe(&Event::SetClaimStart { claim, backend });
+        let index = set.idle.first()?;
+        self.unlist(index);
+        self.shift(index, Phase::Claimed, observer);
+        let slot = &mut self.slots[index as usize];
+        slot.used = true;
+        let number = slot.number;
+        observer.observe(&Event::SetClaimDone {
+            claim,
+            slot: number,
+        });
+        Some((self.id(index), number))
+    }
+
+    /// Gives a connection that has come free to the claim whose turn it is, or lets it rest. Promise 6 hangs on this:
+    /// nothing becomes idle but here.
+    #[inline]
+    pub(super) fn offer(&mut self, index: u32, observer: &mut impl Observer) -> Option<ClaimId> {
+        self.shift(index, Phase::Unclaimed, observer);
+        let Some(id) = self.queue.head() else {
+            let set = self.slots[index as usize].set;
+            let idle = &mut self.sets[set as usize].idle;
+            if idle.is_empty() {
+                self.choice.insert(set);
+            }
+            self.idle_links.push_front(idle, index);
+            return None;
+        };
+        let claim = self.queue.get(id)?.ticket.number;
+        self.queue.grant(id, self.id(index));
+        let slot = &mut self.slots[index as usize];
+        slot.holder = id.index;
+        slot.used = true;
+        let (set, number) = (slot.set, slot.number);
+        observer.observe(&Event::PoolClaimStart { claim });
+        let backend = &*self.sets[set as usize].backend;
+        observer.observe(&Event::SetClaimStart { claim, backend });
+        self.shift(index, Phase::Claimed, observer);
+        observer.observe(&Event::SetClaimDone {
+            claim,
+            slot: number,
+        });
+        observer.observe(&Event::PoolClaimDone {
+            claim,
+            slot: number,
+        });
+        self.totals.granted += 1;
+        Some(id)
+    }
+
+    /// Takes an idle slot out of its set's list.
+    #[inline]
+    pub(super) fn unlist(&mut self, index: u32) {
+        let set_index = self.slots[index as usize].set;
+        let idle = &mut self.sets[set_index as usize].idle;
+        self.idle_links.remove(idle, index);
+        if idle.is_empty() {
+            self.choice.remove(set_index);
+            self.ran_dry = Some(set_index);
+        }
+    }
+
+    /// The slot's index, if a client has it in hand.
+    #[inline]
+    pub(super) fn held(&self, slot: SlotId) -> Option<u32> {
+        let entry = self.slots.get(slot.index())?;
+        let held = entry.generation == slot.generation
+            && entry.phase == Phase::Claimed
+            && entry.holder == NONE;
+        held.then_some(slot.index)
+    }
+
+    fn start_clock(&self, now: Instant, ticket: Ticket, patience: Option<Duration>) -> Ticket {
+        if ticket.deadline != Deadline::Unset {
+            return ticket;
+        }
+        let patience = patience.unwrap_or(self.policy.claim_timeout);
+        let deadline = match now.after(patience) {
+            Some(until) => Deadline::At { from: now, until },
+            None => Deadline::Never,
+        };
+        Ticket { deadline, ..ticket }
+    }
+
+    /// Why there is nothing to be had.
+    fn shortage(&self, ticket: Ticket) -> Refusal {
+        if self.terminated {
+            Refusal::Terminated
+        } else if self.sets.len() == self.draining {
+            Refusal::NoBackends
+        } else if self.connected() == 0 {
+            Refusal::NoBackendsOnline
+        } else if ticket.retried {
+            Refusal::AcquireFailed
+        } else {
+            Refusal::AllClaimsUsed
+        }
+    }
+
+    fn refuse_for(
+        &mut self,
+        ticket: Ticket,
+        refusal: Refusal,
+        observer: &mut impl Observer,
+    ) -> Refusal {
+        let claim = ticket.number;
+        observer.observe(&Event::ClaimFailed { claim, refusal });
+        self.totals.refused += 1;
+        refusal
+    }
+
+    fn push_refusal(
+        &mut self,
+        claim: ClaimId,
+        ticket: Ticket,
+        refusal: Refusal,
+        observer: &mut impl Observer,
+    ) {
+        let refusal = self.refuse_for(ticket, refusal, observer);
+        self.outputs.push_back(Output::Refuse { claim, refusal });
+    }
+
+    /// The backend that ran dry last is the one that this claim found empty.
+    #[cold]
+    fn report_none_idle(&self, claim: u64, observer: &mut impl Observer) {
+        let set = self.ran_dry.and_then(|set| self.sets.get(set as usize));
+        let Some(set) = set.filter(|set| set.is_online()) else {
+            return;
+        };
+        let backend = &*set.backend;
+        observer.observe(&Event::SetClaimStart { claim, backend });
+        observer.observe(&Event::SetClaimFailed { claim, backend });
+    }
+
+    fn report_overdue(&self, index: u32, ticket: Ticket, observer: &mut impl Observer) {
+        let Deadline::At { from, until } = ticket.deadline else {
+            return;
+        };
+        self.report_acquire_failed(index, ticket, Reason::Timeout(until.since(from)), observer);
+    }
+
+    fn report_acquire_failed(
+        &self,
+        index: u32,
+        ticket: Ticket,
+        reason: Reason<'_>,
+        observer: &mut impl Observer,
+    ) {
+        let slot = &self.slots[index as usize];
+        observer.observe(&Event::ClaimAcquireFailed {
+            claim: ticket.number,
+            slot: slot.number,
+            backend: &self.sets[slot.set as usize].backend,
+            reason,
+        });
+    }
+}
+
+fn is_over(ticket: Ticket, now: Instant) -> bool {
+    matches!(ticket.deadline, Deadline::At { until, .. } if until <= now)
+}

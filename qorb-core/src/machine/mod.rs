@@ -1,0 +1,333 @@
+//! The machine: decides everything a pool does, and does nothing itself.
+//!
+//! Its parts each know one thing: [`Queue`] who waits, [`Choice`] which backend a claim goes to, [`Shares`] how many slots a
+//! backend should have, [`Timers`] what is due next. The files beside this one are what the machine does with them:
+//!
+//! | file | what |
+//! |---|---|
+//! | `claims.rs` | a claim's way, from asking to having |
+//! | `slots.rs` | a slot's way, from connecting to its end |
+//! | `sizing.rs` | how many slots there are, and where; probes of dead backends |
+//! | `update.rs` | backends that come, change and go; the pool's end |
+//! | `audit.rs` | a recount of everything |
+
+mod audit;
+mod claims;
+mod sizing;
+mod slots;
+mod update;
+
+#[cfg(test)]
+mod tests;
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
+
+use slab::Slab;
+
+use crate::backend::Identity;
+use crate::choice::Choice;
+use crate::dice::Dice;
+use crate::event::Observer;
+use crate::id::SlotId;
+use crate::io::{Handled, Hooks, Input, Output, Wakeup};
+use crate::list::Links;
+use crate::policy::{CheckedPolicy, Policy};
+use crate::queue::Queue;
+use crate::set::{Set, Standing};
+use crate::shares::Shares;
+use crate::slot::{self, Slot};
+use crate::stats::{BackendStats, Stats, Totals};
+use crate::time::Instant;
+use crate::timers::Timers;
+use update::Update;
+
+pub use audit::AuditError;
+
+/// A pool's mind. It owns no connection, reads no clock and never waits; whoever owns it tells it what happened and
+/// does what it says.
+///
+/// There are four kinds of method:
+///
+/// - **Claims.** [`claim`](Self::claim) and [`release`](Self::release) take no time and are all there is to a steady cycle.
+///   A claim that cannot finish at once goes on through [`enqueue`](Self::enqueue), [`collect`](Self::collect),
+///   [`acquiring`](Self::acquiring), [`acquire_failed`](Self::acquire_failed) and [`cancel`](Self::cancel).
+/// - **[`handle`](Self::handle)** says what else happened, and when.
+/// - **[`poll_output`](Self::poll_output)** says what is to be done. Drain it after each of the calls above that takes a time, before the
+///   next call.
+/// - **[`poll_timeout`](Self::poll_timeout)** says when [`handle_timeout`](Self::handle_timeout) wants to be called next. After a call that takes no
+///   time, [`needs_time`](Self::needs_time) says whether that is at once.
+///
+/// Time must not run backwards; where it does, the latest time seen counts. An id or an answer that fits nothing is
+/// ignored.
+///
+/// Claims are numbered from 1. A slot's number has the backend's in its upper 16 bits, which wraps, and the machine's
+/// count of slots in the lower 48.
+///
+/// ```
+/// use qorb_core::backend::Backend;
+/// use qorb_core::dice::Dice;
+/// use qorb_core::io::{Hooks, Input, Next, Output};
+/// use qorb_core::policy::CheckedPolicy;
+/// use qorb_core::time::Instant;
+/// use qorb_core::Machine;
+///
+/// let now = Instant::EPOCH;
+/// let mut pool = Machine::new(CheckedPolicy::default(), Hooks::NONE, Dice::seeded(1), now);
+///
+/// // The resolver found a backend; the machine wants connections to it.
+/// let backend = Backend::new("127.0.0.1:5432".parse().unwrap());
+/// let _ = pool.handle(now, Input::Backends([backend].into()), &mut ());
+/// let Some(Output::Connect { job, .. }) = pool.poll_output() else { panic!() };
+///
+/// // One connect succeeded; its connection can be claimed and given back.
+/// let _ = pool.handle(now, Input::Connected(job), &mut ());
+/// let grant = pool.claim(&mut ()).unwrap();
+/// assert_eq!(pool.release(grant.slot, &mut ()), Next::Idle);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Machine {
+    policy: CheckedPolicy,
+    hooks: Hooks,
+    dice: Dice,
+    /// The latest time it was given.
+    now: Instant,
+
+    slots: Slab<Slot>,
+    /// Links of all sets' lists of idle slots.
+    idle_links: Links,
+    slot_timers: Timers,
+    /// Slots whose connection is told goodbye.
+    closing: usize,
+
+    sets: Slab<Set>,
+    identities: BTreeMap<Identity, u32>,
+    choice: Choice,
+    /// The set that gave its last idle slot away most recently: the one that the next claim in vain is said to have asked.
+    ran_dry: Option<u32>,
+    update: Option<Update>,
+    epoch: u64,
+
+    shares: Shares,
+    /// Sets with fewer slots than their share, and room for more.
+    hungry: BTreeSet<u32>,
+    /// Sets with more slots than their share.
+    oversized: BTreeSet<u32>,
+    /// Sets with slots that are to end when they come back.
+    marked: BTreeSet<u32>,
+    /// How many sets are draining, and how many are failing.
+    draining: usize,
+    failing: usize,
+    /// Failing sets that have their slot.
+    probing: BTreeSet<u32>,
+    /// Failing sets that wait for one, by when they are due.
+    turns: BTreeSet<(Instant, u32)>,
+    rebalance_at: Option<Instant>,
+
+    queue: Queue,
+    outputs: VecDeque<Output>,
+    /// Slots by state, over all sets.
+    counts: slot::Stats,
+    totals: Totals,
+    slots_ever: u64,
+    sets_ever: u16,
+    /// The greatest caps of all the policies it has had, for audits: slots that a lowered cap forbids are closed in time.
+    caps_ever: (usize, usize),
+    terminated: bool,
+}
+
+impl Machine {
+    /// A pool without backends. `now` is the time of its birth.
+    pub fn new(policy: CheckedPolicy, hooks: Hooks, dice: Dice, now: Instant) -> Self {
+        Self {
+            rebalance_at: now.after(policy.rebalance_interval),
+            caps_ever: (policy.max_slots, policy.set_config.max_count),
+            policy,
+            hooks,
+            dice,
+            now,
+            slots: Slab::new(),
+            idle_links: Links::default(),
+            slot_timers: Timers::default(),
+            closing: 0,
+            sets: Slab::new(),
+            identities: BTreeMap::new(),
+            choice: Choice::default(),
+            ran_dry: None,
+            update: None,
+            epoch: 0,
+            shares: Shares::default(),
+            hungry: BTreeSet::new(),
+            oversized: BTreeSet::new(),
+            marked: BTreeSet::new(),
+            draining: 0,
+            failing: 0,
+            probing: BTreeSet::new(),
+            turns: BTreeSet::new(),
+            queue: Queue::new(),
+            outputs: VecDeque::new(),
+            counts: slot::Stats::default(),
+            totals: Totals::default(),
+            slots_ever: 0,
+            sets_ever: 0,
+            terminated: false,
+        }
+    }
+
+    /// Takes note of something that happened.
+    ///
+    /// Where the answer is [`Handled::Stale`], nothing changed; a connection that came with the input is to be closed.
+    pub fn handle(
+        &mut self,
+        now: Instant,
+        input: Input<'_>,
+        observer: &mut impl Observer,
+    ) -> Handled {
+        let now = self.advance(now);
+        let handled = match input {
+            Input::Connected(job) => self.on_connected(now, job, observer),
+            Input::ConnectFailed(job, error) => self.on_connect_failed(now, job, error, observer),
+            Input::Checked(job) => self.on_checked(now, job, observer),
+            Input::CheckFailed(job, error) => self.on_check_failed(now, job, error, observer),
+            Input::Recycled(job) => self.on_recycled(now, job, observer),
+            Input::RecycleFailed(job, error) => self.on_recycle_failed(now, job, error, observer),
+            Input::Closed(job) => self.on_closed(job),
+            Input::Returned(slot, how) => self.on_returned(now, slot, how, observer),
+            Input::Backends(backends) => self.begin_update(now, backends, observer),
+            Input::Policy(policy) => self.change_policy(now, policy, observer),
+            Input::Terminate => self.terminate(now, observer),
+        };
+        self.settle(now, observer);
+        handled.map_or(Handled::Stale, |()| Handled::Accepted)
+    }
+
+    /// Does whatever is due at `now`. Calling it when nothing is, or again, changes nothing.
+    pub fn handle_timeout(&mut self, now: Instant, observer: &mut impl Observer) {
+        let now = self.advance(now);
+        self.continue_update(now, observer);
+        // Bounded: whatever is handled is disarmed, or armed anew for a time after `now`.
+        while let Some((at, wakeup)) = self.next_deadline() {
+            if at > now {
+                break;
+            }
+            match wakeup {
+                Wakeup::Slot(id) => self.slot_timeout(now, id.index, observer),
+                Wakeup::Claim(id) => self.expire(id, observer),
+                Wakeup::Rebalance => self.rebalance(now, observer),
+                Wakeup::Growth | Wakeup::Update => break,
+            }
+        }
+        self.settle(now, observer);
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called next, and why. Not after the latest time that the machine was given
+    /// only where work is left: a large update, or growth that a call without a time asked for.
+    #[inline]
+    pub fn poll_timeout(&self) -> Option<(Instant, Wakeup)> {
+        if self.update.is_some() {
+            return Some((self.now, Wakeup::Update));
+        }
+        if self.can_grow() {
+            return Some((self.now, Wakeup::Growth));
+        }
+        self.next_deadline()
+    }
+
+    /// Whether [`handle_timeout`](Self::handle_timeout) wants to be called at once. Constant time.
+    #[inline]
+    pub fn needs_time(&self) -> bool {
+        self.update.is_some() || self.can_grow()
+    }
+
+    /// Something to be done, if anything is. In order: what comes first must be done first.
+    #[inline]
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    fn next_deadline(&self) -> Option<(Instant, Wakeup)> {
+        let slot = self.slot_timers.first();
+        let slot = slot.map(|(at, index)| (at, Wakeup::Slot(self.id(index))));
+        let claim = self.queue.first_deadline();
+        let claim = claim.map(|(at, id)| (at, Wakeup::Claim(id)));
+        let rebalance = self.rebalance_at.map(|at| (at, Wakeup::Rebalance));
+        // Of equal times, slots come before claims: a connection that is due may still serve the claim.
+        let due = [slot, claim, rebalance].into_iter().flatten();
+        due.min_by_key(|&(at, _)| at)
+    }
+
+    /// The machine's time, moved on to `now`.
+    #[inline]
+    fn advance(&mut self, now: Instant) -> Instant {
+        self.now = self.now.max(now);
+        self.now
+    }
+
+    fn id(&self, index: u32) -> SlotId {
+        SlotId {
+            index,
+            generation: self.slots[index as usize].generation,
+        }
+    }
+
+    /// The policy in force.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Slots that have a connection. Constant time.
+    #[inline]
+    pub fn connected(&self) -> usize {
+        self.counts.connected_slots()
+    }
+
+    /// Slots whose connection a client holds. Constant time.
+    #[inline]
+    pub fn claimed(&self) -> usize {
+        self.counts.claimed_slots
+    }
+
+    /// Claims that wait for a slot. Constant time.
+    #[inline]
+    pub fn waiting(&self) -> usize {
+        self.queue.waiting()
+    }
+
+    /// Slots whose connection is told goodbye. Constant time.
+    #[inline]
+    pub fn closing(&self) -> usize {
+        self.closing
+    }
+
+    /// Whether the pool has been told to end.
+    #[inline]
+    pub fn is_terminated(&self) -> bool {
+        self.terminated
+    }
+
+    /// A snapshot, in time proportional to the number of backends.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            slots: self.counts,
+            waiting: self.queue.waiting(),
+            total_slots: self.slots.len(),
+            wanted_slots: usize::try_from(self.demand()).unwrap_or(usize::MAX),
+            max_slots: self.policy.max_slots,
+            backends: self.backend_stats(),
+            totals: self.totals,
+        }
+    }
+
+    fn backend_stats(&self) -> Vec<BackendStats> {
+        let stats = self.sets.iter().map(|(index, set)| BackendStats {
+            backend: set.backend.clone(),
+            slots: set.stats,
+            share: self.shares.of(index as u32) as usize,
+            online: set.is_online(),
+            failing: set.standing == Standing::Failing,
+            draining: set.standing == Standing::Draining,
+            recent_failures: set.failures.count(self.now) as usize,
+        });
+        stats.collect()
+    }
+}

@@ -1,0 +1,315 @@
+//! How many slots there are, and on which backends.
+//!
+//! Wanted in all is what is claimed, what waits, and the spares, up to `max_slots`. Growth is at once; surplus is closed at the
+//! rebalance tick only. The shares of the backends follow from [`Shares`](crate::shares::Shares), in which all *sound*
+//! backends take part: those with a connection, and those that nothing speaks against yet. So a fresh set of backends is
+//! connected to evenly from the first moment, and a pool that has what it wants leaves further backends in peace.
+//!
+//! A backend whose last connection fails, or whose first does not come, is *failing*: it leaves the deal, and keeps one slot that probes it.
+//! Probes hold at most half of `max_slots`. Where more backends fail than that, they take turns by when they are due, and whoever has just
+//! failed yields to whoever is due before it.
+
+use super::Machine;
+use crate::event::{Event, Observer};
+use crate::set::Standing;
+use crate::slot::Phase;
+use crate::time::Instant;
+
+impl Machine {
+    /// How many slots the load asks for, probes aside. What failing backends may need for probes is left to them.
+    #[inline]
+    pub(super) fn demand(&self) -> u64 {
+        let used = self.counts.claimed_slots + self.queue.waiting();
+        let wanted = used.saturating_add(self.policy.spares_wanted);
+        wanted.min(self.most_shared()) as u64
+    }
+
+    /// How many slots there can be besides probes.
+    #[inline]
+    fn most_shared(&self) -> usize {
+        let probes = self.failing.min(self.most_probes());
+        self.policy.max_slots - probes
+    }
+
+    /// How many slots probes may hold. Where there is only one slot in all, it probes if nothing else can be done with it.
+    #[inline]
+    fn most_probes(&self) -> usize {
+        let sound = self.sets.len() - self.draining - self.failing;
+        let least = usize::from(sound == 0);
+        (self.policy.max_slots / 2).max(least)
+    }
+
+    /// Claims came or were granted: more slots may be wanted. A call that knows the time opens them.
+    #[inline]
+    pub(super) fn demand_changed(&mut self) {
+        let demand = self.demand();
+        if demand > self.shares.wanted() {
+            self.shares.raise(demand);
+            self.review_changed();
+        }
+    }
+
+    /// Whether slots are to be opened, and may.
+    #[inline]
+    pub(super) fn can_grow(&self) -> bool {
+        let wanting = !self.hungry.is_empty()
+            || (!self.turns.is_empty() && self.probing.len() < self.most_probes());
+        wanting && self.has_room() && self.update.is_none()
+    }
+
+    #[inline]
+    fn has_room(&self) -> bool {
+        self.slots.len() < self.policy.max_slots
+    }
+
+    /// Opens what slots are wanted, as far as the caps let. While a large set of backends is being applied it waits: who
+    /// takes part is not known yet.
+    pub(super) fn settle(&mut self, now: Instant, observer: &mut impl Observer) {
+        if self.update.is_some() {
+            return;
+        }
+        self.demand_changed();
+        while self.probing.len() > self.most_probes() {
+            let Some(&set) = self.probing.last() else {
+                break;
+            };
+            self.withdraw_probe(now, set, observer);
+        }
+        while self.has_room() && self.probing.len() < self.most_probes() {
+            let Some((due, set)) = self.turns.pop_first() else {
+                break;
+            };
+            self.open_probe(now, due, set, observer);
+        }
+        while self.has_room() {
+            let Some(&set) = self.hungry.first() else {
+                break;
+            };
+            let index = self.add_slot(set);
+            self.attempt(now, index, observer);
+            self.review(set);
+        }
+    }
+
+    /// Surplus is closed, and slots are spread anew.
+    pub(super) fn rebalance(&mut self, now: Instant, observer: &mut impl Observer) {
+        self.rebalance_at = now.after(self.policy.rebalance_interval);
+        if self.update.is_some() {
+            return;
+        }
+        observer.observe(&Event::RebalanceStart);
+        // What was to end at the last tick and has not come back since is judged afresh.
+        while let Some(set) = self.marked.pop_first() {
+            self.unmark(set);
+        }
+        let demand = self.demand();
+        self.shares.lower(demand);
+        self.shares.raise(demand);
+        self.review_changed();
+        while let Some(set) = self.oversized.pop_first() {
+            self.trim(now, set, observer);
+        }
+        self.settle(now, observer);
+        observer.observe(&Event::RebalanceDone);
+    }
+
+    /// Closes what a backend has beyond its share: what is of least use first. What clients hold ends when it comes back.
+    fn trim(&mut self, now: Instant, set_index: u32, observer: &mut impl Observer) {
+        let set = &self.sets[set_index as usize];
+        let share = self.shares.of(set_index);
+        let mut unconnected = set.slots.clone();
+        unconnected.retain(|&index| !self.slots[index as usize].phase.state().is_connected());
+        unconnected.retain(|&index| self.slots[index as usize].phase != Phase::Closing);
+        unconnected.sort_by_key(|&index| {
+            let slot = &self.slots[index as usize];
+            (slot.phase != Phase::BackingOff, slot.number)
+        });
+        for index in unconnected {
+            if self.sets[set_index as usize].live <= share {
+                return;
+            }
+            self.retire(now, index, observer);
+        }
+        while self.sets[set_index as usize].live > share {
+            let Some(index) = self.sets[set_index as usize].idle.last() else {
+                break;
+            };
+            self.retire(now, index, observer);
+        }
+        for place in 0..self.sets[set_index as usize].slots.len() {
+            if self.sets[set_index as usize].live <= share {
+                return;
+            }
+            let index = self.sets[set_index as usize].slots[place];
+            if !self.slots[index as usize].surplus {
+                self.mark_surplus(index);
+            }
+        }
+    }
+
+    /// Nothing of the set is to end after all.
+    fn unmark(&mut self, set_index: u32) {
+        let Some(set) = self.sets.get_mut(set_index as usize) else {
+            return;
+        };
+        for &index in &set.slots {
+            let slot = &mut self.slots[index as usize];
+            if slot.surplus && slot.phase != Phase::Closing {
+                slot.surplus = false;
+                set.live += 1;
+            }
+        }
+        self.review(set_index);
+    }
+
+    /// The last connection of a sound backend is gone through its fault, or its first did not come: from now on it is
+    /// probed, by the slot `keeper`.
+    pub(super) fn demote(
+        &mut self,
+        set_index: u32,
+        keeper: u32,
+        due: Option<Instant>,
+        observer: &mut impl Observer,
+    ) {
+        self.sets[set_index as usize].standing = Standing::Failing;
+        self.failing += 1;
+        self.shares.remove(set_index);
+        let most = self.most_shared() as u64;
+        self.shares.lower(most);
+        self.review_changed();
+        let mut others = self.sets[set_index as usize].slots.clone();
+        others.retain(|&other| other != keeper);
+        for other in others {
+            self.retire(self.now, other, observer);
+        }
+        if self.probing.len() < self.most_probes() {
+            self.probing.insert(set_index);
+        } else {
+            self.await_turn(set_index, keeper, due, observer);
+        }
+    }
+
+    /// A failing backend has connected: it takes part again.
+    pub(super) fn recover(&mut self, index: u32) {
+        let set_index = self.slots[index as usize].set;
+        if self.sets[set_index as usize].standing != Standing::Failing {
+            return;
+        }
+        self.leave_probing(set_index);
+        self.admit(set_index);
+    }
+
+    /// Lets a set take part in the deal.
+    pub(super) fn admit(&mut self, set_index: u32) {
+        let set = &mut self.sets[set_index as usize];
+        set.standing = Standing::Sound;
+        let weight = set.backend.effective_weight();
+        let cap = self.policy.set_config.max_count;
+        let cap = cap.min(self.policy.max_slots) as u32;
+        self.shares.add(set_index, weight, cap);
+        self.review_changed();
+        self.review(set_index);
+    }
+
+    /// A failing set fails no longer, or leaves altogether.
+    pub(super) fn leave_probing(&mut self, set_index: u32) {
+        self.failing -= 1;
+        self.probing.remove(&set_index);
+        let due = self.sets[set_index as usize].due;
+        self.turns.remove(&(due, set_index));
+    }
+
+    /// A probe failed: its slot goes to whoever is due before it would be again.
+    pub(super) fn yield_turn_if_due(
+        &mut self,
+        set_index: u32,
+        index: u32,
+        due: Option<Instant>,
+        observer: &mut impl Observer,
+    ) {
+        let first = self.turns.first().map(|&(first, _)| first);
+        if first.is_some_and(|first| due.is_none_or(|due| first <= due)) {
+            self.await_turn(set_index, index, due, observer);
+        }
+    }
+
+    /// Gives up the probe's slot until the set's turn comes. A backend that is never to be retried gets none.
+    fn await_turn(
+        &mut self,
+        set_index: u32,
+        index: u32,
+        due: Option<Instant>,
+        observer: &mut impl Observer,
+    ) {
+        self.probing.remove(&set_index);
+        self.sets[set_index as usize].failures_in_row = self.slots[index as usize].failures;
+        if let Some(due) = due {
+            self.sets[set_index as usize].due = due;
+            self.turns.insert((due, set_index));
+        }
+        self.retire(self.now, index, observer);
+    }
+
+    /// There are more probes than may be; this one's set waits for its turn.
+    fn withdraw_probe(&mut self, now: Instant, set_index: u32, observer: &mut impl Observer) {
+        let slots = &self.sets[set_index as usize].slots;
+        let probe = slots
+            .iter()
+            .find(|&&index| self.slots[index as usize].phase != Phase::Closing);
+        match probe {
+            Some(&index) => {
+                let due = self.slot_timers.of(index).map(|at| at.max(now));
+                self.await_turn(set_index, index, due, observer);
+            }
+            None => {
+                self.probing.remove(&set_index);
+            }
+        }
+    }
+
+    fn open_probe(
+        &mut self,
+        now: Instant,
+        due: Instant,
+        set_index: u32,
+        observer: &mut impl Observer,
+    ) {
+        self.probing.insert(set_index);
+        let index = self.add_slot(set_index);
+        self.slots[index as usize].failures = self.sets[set_index as usize].failures_in_row;
+        if due > now {
+            self.slot_timers.arm(index, Some(due));
+        } else {
+            self.attempt(now, index, observer);
+        }
+    }
+
+    pub(super) fn review_changed(&mut self) {
+        while let Some(set) = self.shares.pop_changed() {
+            self.review(set);
+        }
+    }
+
+    /// Whether the set has less or more than its share, as the books are to have it.
+    pub(super) fn review(&mut self, set_index: u32) {
+        let Some(set) = self.sets.get(set_index as usize) else {
+            return;
+        };
+        let share = self.shares.of(set_index);
+        let room = set.slots.len() < self.policy.set_config.max_count;
+        let (hungry, oversized) = match set.standing {
+            Standing::Sound => (set.live < share && room, set.live > share),
+            Standing::Failing | Standing::Draining => (false, false),
+        };
+        if hungry {
+            self.hungry.insert(set_index);
+        } else {
+            self.hungry.remove(&set_index);
+        }
+        if oversized {
+            self.oversized.insert(set_index);
+        } else {
+            self.oversized.remove(&set_index);
+        }
+    }
+}

@@ -1,0 +1,484 @@
+//! A slot's way: from connecting, through claims, checks and back-off, to its end.
+//!
+//! Every change of a slot's state goes through [`Machine::shift`], which keeps all counts and tells the observer.
+
+use core::fmt;
+use core::time::Duration;
+
+use super::Machine;
+use crate::backoff;
+use crate::event::{Event, Observer, Reason};
+use crate::id::{JobId, SlotId};
+use crate::io::{Abort, Output, Returned};
+use crate::list::NONE;
+use crate::set::Standing;
+use crate::slot::{Phase, Slot, State};
+use crate::time::Instant;
+
+/// What happened to the slot that an answer named; `None` if the answer fits nothing.
+pub(super) type Taken = Option<()>;
+
+impl Machine {
+    pub(super) fn on_connected(
+        &mut self,
+        now: Instant,
+        job: JobId,
+        observer: &mut impl Observer,
+    ) -> Taken {
+        let index = self.job(job, Phase::Attempting)?;
+        self.totals.opened += 1;
+        let (slot, backend) = self.names(index);
+        observer.observe(&Event::ConnectDone { slot, backend });
+        self.recover(index);
+        self.rest(now, index, observer);
+        Some(())
+    }
+
+    pub(super) fn on_connect_failed(
+        &mut self,
+        now: Instant,
+        job: JobId,
+        error: &dyn fmt::Display,
+        observer: &mut impl Observer,
+    ) -> Taken {
+        let index = self.job(job, Phase::Attempting)?;
+        self.give_up_connect(now, index, Reason::Error(error), observer);
+        Some(())
+    }
+
+    pub(super) fn on_checked(
+        &mut self,
+        now: Instant,
+        job: JobId,
+        observer: &mut impl Observer,
+    ) -> Taken {
+        let index = self.job(job, Phase::Checking)?;
+        let slot = self.slots[index as usize].number;
+        observer.observe(&Event::CheckDone { slot });
+        self.slots[index as usize].failures = 0;
+        self.rest(now, index, observer);
+        Some(())
+    }
+
+    pub(super) fn on_check_failed(
+        &mut self,
+        now: Instant,
+        job: JobId,
+        error: &dyn fmt::Display,
+        observer: &mut impl Observer,
+    ) -> Taken {
+        let index = self.job(job, Phase::Checking)?;
+        self.give_up_check(now, index, Reason::Error(error), observer);
+        Some(())
+    }
+
+    /// Notes that recycling a returned connection (`on_recycle`) takes a while; it is bounded from now on. Answer with
+    /// [`Input::Recycled`](crate::io::Input::Recycled) or [`Input::RecycleFailed`](crate::io::Input::RecycleFailed).
+    ///
+    /// `None` where nobody holds such a slot; the connection is to be closed.
+    pub fn recycling(
+        &mut self,
+        now: Instant,
+        slot: SlotId,
+        observer: &mut impl Observer,
+    ) -> Option<JobId> {
+        let now = self.advance(now);
+        let index = self.held(slot)?;
+        self.shift(index, Phase::Recycling, observer);
+        Some(self.start_job(now, index, self.policy.set_config.health_check_timeout))
+    }
+
+    pub(super) fn on_recycled(
+        &mut self,
+        now: Instant,
+        job: JobId,
+        observer: &mut impl Observer,
+    ) -> Taken {
+        let index = self.job(job, Phase::Recycling)?;
+        let slot = self.slots[index as usize].number;
+        observer.observe(&Event::RecycleDone { slot });
+        self.slots[index as usize].failures = 0;
+        self.rest(now, index, observer);
+        Some(())
+    }
+
+    pub(super) fn on_recycle_failed(
+        &mut self,
+        now: Instant,
+        job: JobId,
+        error: &dyn fmt::Display,
+        observer: &mut impl Observer,
+    ) -> Taken {
+        let index = self.job(job, Phase::Recycling)?;
+        self.give_up_recycle(now, index, Reason::Error(error), observer);
+        Some(())
+    }
+
+    pub(super) fn on_closed(&mut self, job: JobId) -> Taken {
+        let index = self.job(job, Phase::Closing)?;
+        self.free(index);
+        Some(())
+    }
+
+    pub(super) fn on_returned(
+        &mut self,
+        now: Instant,
+        slot: SlotId,
+        how: Returned,
+        observer: &mut impl Observer,
+    ) -> Taken {
+        let index = self.held(slot)?;
+        match how {
+            Returned::Healthy => {
+                self.slots[index as usize].failures = 0;
+                self.shift(index, Phase::Recycling, observer);
+                self.rest(now, index, observer);
+            }
+            Returned::Broken => self.fail(now, index, observer),
+            Returned::Detached => self.end(index, observer),
+        }
+        Some(())
+    }
+
+    /// A slot's timer has run out.
+    pub(super) fn slot_timeout(&mut self, now: Instant, index: u32, observer: &mut impl Observer) {
+        let set_config = &self.policy.set_config;
+        let (connect, check) = (set_config.connect_timeout, set_config.health_check_timeout);
+        match self.slots[index as usize].phase {
+            Phase::BackingOff => self.attempt(now, index, observer),
+            Phase::Unclaimed => self.look_after(now, index, observer),
+            Phase::Claimed => self.arm_health(now, index),
+            Phase::Attempting => {
+                self.abort(index, Abort::Timeout(connect));
+                self.give_up_connect(now, index, Reason::Timeout(connect), observer);
+            }
+            Phase::Checking => {
+                self.abort(index, Abort::Timeout(check));
+                self.give_up_check(now, index, Reason::Timeout(check), observer);
+            }
+            Phase::Recycling => {
+                self.abort(index, Abort::Timeout(check));
+                self.give_up_recycle(now, index, Reason::Timeout(check), observer);
+            }
+            Phase::Closing => {
+                self.abort(index, Abort::Timeout(check));
+                self.free(index);
+            }
+        }
+    }
+
+    /// The health interval has passed: checks the connection, unless it was used meanwhile.
+    fn look_after(&mut self, now: Instant, index: u32, observer: &mut impl Observer) {
+        if core::mem::take(&mut self.slots[index as usize].used) {
+            self.arm_health(now, index);
+            return;
+        }
+        self.unlist(index);
+        let (slot, backend) = self.names(index);
+        observer.observe(&Event::CheckStart { slot, backend });
+        self.shift(index, Phase::Checking, observer);
+        let job = self.start_job(now, index, self.policy.set_config.health_check_timeout);
+        self.outputs.push_back(Output::Check { job });
+    }
+
+    /// Starts to connect.
+    pub(super) fn attempt(&mut self, now: Instant, index: u32, observer: &mut impl Observer) {
+        let (slot, backend) = self.names(index);
+        observer.observe(&Event::ConnectStart { slot, backend });
+        self.slots[index as usize].phase = Phase::Attempting;
+        let job = self.start_job(now, index, self.policy.set_config.connect_timeout);
+        let slot = &self.slots[index as usize];
+        self.outputs.push_back(Output::Connect {
+            job,
+            backend: self.sets[slot.set as usize].backend.clone(),
+            number: slot.number,
+        });
+    }
+
+    fn give_up_connect(
+        &mut self,
+        now: Instant,
+        index: u32,
+        reason: Reason<'_>,
+        observer: &mut impl Observer,
+    ) {
+        let (slot, backend) = self.names(index);
+        observer.observe(&Event::ConnectFailed {
+            slot,
+            backend,
+            reason,
+        });
+        self.totals.connect_failures += 1;
+        self.fail(now, index, observer);
+    }
+
+    fn give_up_check(
+        &mut self,
+        now: Instant,
+        index: u32,
+        reason: Reason<'_>,
+        observer: &mut impl Observer,
+    ) {
+        let (slot, backend) = self.names(index);
+        observer.observe(&Event::CheckFailed {
+            slot,
+            backend,
+            reason,
+        });
+        self.totals.check_failures += 1;
+        self.fail(now, index, observer);
+    }
+
+    fn give_up_recycle(
+        &mut self,
+        now: Instant,
+        index: u32,
+        reason: Reason<'_>,
+        observer: &mut impl Observer,
+    ) {
+        let (slot, backend) = self.names(index);
+        observer.observe(&Event::RecycleFailed {
+            slot,
+            backend,
+            reason,
+        });
+        self.fail(now, index, observer);
+    }
+
+    /// The slot has no connection any more, or got none. It tries again after a wait, unless nobody wants it.
+    ///
+    /// Failures in a row are forgotten only when a connection has proved to work, not when it merely came about: a backend that
+    /// accepts connections and breaks them is not hammered.
+    pub(super) fn fail(&mut self, now: Instant, index: u32, observer: &mut impl Observer) {
+        if self.is_unwanted(index) {
+            self.end(index, observer);
+            return;
+        }
+        let slot = &mut self.slots[index as usize];
+        slot.holder = NONE;
+        slot.failures = slot.failures.saturating_add(1);
+        let (failures, set_index) = (slot.failures, slot.set);
+        if slot.phase.state().is_connected() {
+            self.totals.closed += 1;
+        }
+        self.sets[set_index as usize].failures.record(now);
+        self.shift(index, Phase::BackingOff, observer);
+        let delay = backoff::delay(&self.policy.set_config, failures, &mut self.dice);
+        let due = now.after(delay);
+        self.slot_timers.arm(index, due);
+        match self.sets[set_index as usize].standing {
+            Standing::Sound if !self.sets[set_index as usize].is_online() => {
+                self.demote(set_index, index, due, observer);
+            }
+            Standing::Failing => self.yield_turn_if_due(set_index, index, due, observer),
+            Standing::Sound | Standing::Draining => {}
+        }
+    }
+
+    /// A connection that nobody uses: it goes to who waits, or rests until it is claimed or checked, or is closed because the slot is
+    /// no longer wanted.
+    fn rest(&mut self, now: Instant, index: u32, observer: &mut impl Observer) {
+        if self.is_unwanted(index) {
+            self.close(now, index, observer);
+            return;
+        }
+        self.arm_health(now, index);
+        self.slots[index as usize].used = false;
+        if let Some(claim) = self.offer(index, observer) {
+            let slot = self.id(index);
+            self.outputs.push_back(Output::Grant { claim, slot });
+        }
+    }
+
+    /// Ends a slot as soon as may be: at once, but for one that a client holds.
+    pub(super) fn retire(&mut self, now: Instant, index: u32, observer: &mut impl Observer) {
+        match self.slots[index as usize].phase {
+            Phase::Claimed => self.mark_surplus(index),
+            Phase::BackingOff => self.end(index, observer),
+            Phase::Attempting | Phase::Checking | Phase::Recycling => {
+                self.abort(index, Abort::Unwanted);
+                self.end(index, observer);
+            }
+            Phase::Unclaimed => {
+                self.unlist(index);
+                self.close(now, index, observer);
+            }
+            Phase::Closing => {}
+        }
+    }
+
+    /// Closes a connection that nobody uses, with a goodbye if the connector has one to say.
+    fn close(&mut self, now: Instant, index: u32, observer: &mut impl Observer) {
+        if !self.hooks.close {
+            let slot = self.id(index);
+            self.outputs.push_back(Output::Close { slot, job: None });
+            self.end(index, observer);
+            return;
+        }
+        self.shift(index, Phase::Closing, observer);
+        self.discount(index);
+        self.closing += 1;
+        let job = self.start_job(now, index, self.policy.set_config.health_check_timeout);
+        let slot = job.slot;
+        let job = Some(job);
+        self.outputs.push_back(Output::Close { slot, job });
+        self.review(self.slots[index as usize].set);
+    }
+
+    /// Ends a slot that has no connection any more.
+    fn end(&mut self, index: u32, observer: &mut impl Observer) {
+        if self.slots[index as usize].phase.state().is_connected() {
+            self.totals.closed += 1;
+        }
+        self.shift(index, Phase::Closing, observer);
+        self.discount(index);
+        self.forget(index);
+    }
+
+    /// Ends a slot whose goodbye is over.
+    fn free(&mut self, index: u32) {
+        self.closing -= 1;
+        self.totals.closed += 1;
+        self.forget(index);
+    }
+
+    /// Takes a slot that has ended out of all books.
+    fn forget(&mut self, index: u32) {
+        self.slot_timers.disarm(index);
+        let Slot { set, place, .. } = self.slots.remove(index as usize);
+        let slots = &mut self.sets[set as usize].slots;
+        slots.swap_remove(place as usize);
+        if let Some(&moved) = slots.get(place as usize) {
+            self.slots[moved as usize].place = place;
+        }
+        if slots.is_empty() && self.sets[set as usize].standing == Standing::Draining {
+            self.forget_set(set);
+        } else {
+            self.review(set);
+        }
+    }
+
+    /// A slot no longer counts towards its backend's share.
+    fn discount(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        if !core::mem::replace(&mut slot.surplus, true) {
+            self.sets[slot.set as usize].live -= 1;
+        }
+    }
+
+    /// The slot is to end once nobody needs it.
+    pub(super) fn mark_surplus(&mut self, index: u32) {
+        self.discount(index);
+        let set = self.slots[index as usize].set;
+        self.marked.insert(set);
+        self.review(set);
+    }
+
+    /// Moves the slot on, keeps the counts, and tells the observer.
+    #[inline]
+    pub(super) fn shift(&mut self, index: u32, phase: Phase, observer: &mut impl Observer) {
+        let slot = &mut self.slots[index as usize];
+        let (old, new) = (slot.phase.state(), phase.state());
+        slot.phase = phase;
+        if old == new {
+            return;
+        }
+        let set = &mut self.sets[slot.set as usize];
+        let was_online = set.is_online();
+        let had_unclaimed = set.stats.unclaimed_slots > 0;
+        set.stats.leave(old);
+        set.stats.enter(new);
+        self.counts.leave(old);
+        self.counts.enter(new);
+        let backend = &*set.backend;
+        observer.observe(&Event::SlotStateChange {
+            backend,
+            slot: slot.number,
+            old,
+            new,
+            stats: &set.stats,
+        });
+        let has_unclaimed = set.stats.unclaimed_slots > 0;
+        match (was_online, set.is_online()) {
+            (true, false) => observer.observe(&Event::SetOffline { backend }),
+            (false, true) => observer.observe(&Event::SetOnline {
+                backend,
+                has_unclaimed,
+            }),
+            (true, true) if had_unclaimed != has_unclaimed => {
+                observer.observe(&Event::SetOnline {
+                    backend,
+                    has_unclaimed,
+                });
+            }
+            _ => {}
+        }
+    }
+
+    /// Names the slot's next piece of work, which may take `limit`.
+    fn start_job(&mut self, now: Instant, index: u32, limit: Duration) -> JobId {
+        let slot = &mut self.slots[index as usize];
+        slot.attempt = slot.attempt.wrapping_add(1);
+        self.slot_timers.arm(index, now.after(limit));
+        self.present_job(index)
+    }
+
+    fn present_job(&self, index: u32) -> JobId {
+        JobId {
+            slot: self.id(index),
+            attempt: self.slots[index as usize].attempt,
+        }
+    }
+
+    /// Stops the slot's present piece of work.
+    fn abort(&mut self, index: u32, why: Abort) {
+        debug_assert!(self.slots[index as usize].phase.has_job());
+        let job = self.present_job(index);
+        self.outputs.push_back(Output::Abort { job, why });
+    }
+
+    /// The index of the slot whose present piece of work is `job`, if it is in `phase`.
+    fn job(&self, job: JobId, phase: Phase) -> Option<u32> {
+        let slot = self.slots.get(job.slot.index())?;
+        let present = slot.generation == job.slot.generation
+            && slot.attempt == job.attempt
+            && slot.phase == phase;
+        present.then_some(job.slot.index)
+    }
+
+    /// When next to look after an unused connection. A little later than asked for, by up to an eighth, so that
+    /// connections which came about together are not all checked together.
+    fn arm_health(&mut self, now: Instant, index: u32) {
+        let interval = self.policy.set_config.health_interval;
+        let at = self.hooks.is_valid.then(|| now.after(interval)).flatten();
+        let at = at.and_then(|at| at.after(self.dice.within(interval / 8)));
+        self.slot_timers.arm(index, at);
+    }
+
+    /// Whether the slot is to end rather than to go on.
+    #[inline]
+    pub(super) fn is_unwanted(&self, index: u32) -> bool {
+        let slot = &self.slots[index as usize];
+        slot.surplus || self.sets[slot.set as usize].standing == Standing::Draining
+    }
+
+    /// What the slot and its backend are called in events.
+    fn names(&self, index: u32) -> (u64, &crate::backend::Backend) {
+        let slot = &self.slots[index as usize];
+        (slot.number, &self.sets[slot.set as usize].backend)
+    }
+
+    /// A new slot in `set`, which does not connect yet.
+    pub(super) fn add_slot(&mut self, set_index: u32) -> u32 {
+        self.slots_ever += 1;
+        let set = &mut self.sets[set_index as usize];
+        let number = u64::from(set.number) << 48 | (self.slots_ever & ((1 << 48) - 1));
+        let place = set.slots.len() as u32;
+        let index = self.slots.insert(Slot::new(number, set_index, place)) as u32;
+        set.slots.push(index);
+        set.live += 1;
+        set.stats.enter(State::Connecting);
+        self.counts.enter(State::Connecting);
+        index
+    }
+}

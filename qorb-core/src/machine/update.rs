@@ -1,0 +1,215 @@
+//! Backends that come, change and go; a policy that changes; and the pool's end.
+//!
+//! A set of backends is applied in slices of bounded length, newcomers first, so that a swap of all backends never leaves the
+//! pool without any. Between two slices every promise holds; slots are opened once all is applied.
+
+use super::Machine;
+use super::slots::Taken;
+use alloc::vec::Vec;
+
+use crate::backend::{AllBackends, Backend};
+use crate::event::{Event, Observer};
+use crate::policy::CheckedPolicy;
+use crate::set::{Set, Standing};
+use crate::slot::Phase;
+use crate::time::Instant;
+
+/// A set of backends that is being applied.
+#[derive(Clone, Debug)]
+pub(super) struct Update {
+    backends: AllBackends,
+    step: Step,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// Those before this position in the list are in.
+    Admitting(usize),
+    /// Those before this index that the list does not name are out.
+    Dismissing(usize),
+}
+
+impl Machine {
+    /// Begins to apply a set; one that is still being applied is overtaken.
+    pub(super) fn begin_update(
+        &mut self,
+        now: Instant,
+        backends: AllBackends,
+        observer: &mut impl Observer,
+    ) -> Taken {
+        if self.terminated {
+            return None;
+        }
+        self.epoch += 1;
+        let step = Step::Admitting(0);
+        self.update = Some(Update { backends, step });
+        self.continue_update(now, observer);
+        Some(())
+    }
+
+    /// Applies one slice of the set, if one is being applied.
+    pub(super) fn continue_update(&mut self, now: Instant, observer: &mut impl Observer) {
+        let Some(mut update) = self.update.take() else {
+            return;
+        };
+        for _ in 0..SLICE {
+            update.step = match update.step {
+                Step::Admitting(at) if at < update.backends.len() => {
+                    self.name(&update.backends[at], observer);
+                    Step::Admitting(at + 1)
+                }
+                Step::Admitting(_) => Step::Dismissing(0),
+                Step::Dismissing(at) if at < self.sets.capacity() => {
+                    self.dismiss(now, at, observer);
+                    Step::Dismissing(at + 1)
+                }
+                Step::Dismissing(_) => return,
+            };
+        }
+        self.update = Some(update);
+    }
+
+    /// The set names this backend.
+    fn name(&mut self, backend: &Backend, observer: &mut impl Observer) {
+        let identity = backend.identity();
+        let Some(&index) = self.identities.get(&identity) else {
+            observer.observe(&Event::BackendAdded { backend });
+            let set = Set::new(backend.clone(), self.sets_ever, self.epoch);
+            self.sets_ever = self.sets_ever.wrapping_add(1);
+            let index = self.sets.insert(set) as u32;
+            self.identities.insert(identity, index);
+            self.choice.enroll(index, backend.priority);
+            self.admit(index);
+            return;
+        };
+        let set = &mut self.sets[index as usize];
+        if core::mem::replace(&mut set.epoch, self.epoch) == self.epoch {
+            observer.observe(&Event::BackendRepeated { backend });
+            return;
+        }
+        self.amend(index, backend);
+        if self.sets[index as usize].standing == Standing::Draining {
+            observer.observe(&Event::BackendAdded { backend });
+            self.draining -= 1;
+            self.admit(index);
+        }
+    }
+
+    /// A backend that is known: its priority, weight or labels may have changed.
+    fn amend(&mut self, index: u32, backend: &Backend) {
+        let set = &mut self.sets[index as usize];
+        if *set.backend == *backend {
+            return;
+        }
+        let old = core::mem::replace(&mut set.backend, backend.clone().into());
+        let has_idle = !set.idle.is_empty();
+        if old.priority != backend.priority {
+            if has_idle {
+                self.choice.remove(index);
+            }
+            self.choice.enroll(index, backend.priority);
+            if has_idle {
+                self.choice.insert(index);
+            }
+        }
+        let sound = self.sets[index as usize].standing == Standing::Sound;
+        if sound && old.weight != backend.weight {
+            self.admit(index);
+        }
+    }
+
+    /// If the set being applied does not name this backend, it has gone.
+    fn dismiss(&mut self, now: Instant, index: usize, observer: &mut impl Observer) {
+        let named = |set: &Set| set.epoch == self.epoch || set.standing == Standing::Draining;
+        match self.sets.get(index) {
+            Some(set) if !named(set) => self.drain(now, index as u32, observer),
+            _ => {}
+        }
+    }
+
+    /// The backend has gone: what is free is closed now, what clients hold when it comes back.
+    fn drain(&mut self, now: Instant, set_index: u32, observer: &mut impl Observer) {
+        let set = &mut self.sets[set_index as usize];
+        let backend = &*set.backend;
+        observer.observe(&Event::BackendRemoved { backend });
+        let before = core::mem::replace(&mut set.standing, Standing::Draining);
+        let slots = set.slots.clone();
+        self.draining += 1;
+        match before {
+            Standing::Sound => self.shares.remove(set_index),
+            Standing::Failing => self.leave_probing(set_index),
+            Standing::Draining => debug_assert!(false, "it drains already"),
+        }
+        self.review_changed();
+        self.review(set_index);
+        if slots.is_empty() {
+            self.forget_set(set_index);
+            return;
+        }
+        // A claimed slot need not be marked: its set's standing says enough, and if the backend comes back it is welcome.
+        for index in slots {
+            if self.slots[index as usize].phase != Phase::Claimed {
+                self.retire(now, index, observer);
+            }
+        }
+    }
+
+    /// Takes a drained set out of the books.
+    pub(super) fn forget_set(&mut self, set_index: u32) {
+        let set = self.sets.remove(set_index as usize);
+        debug_assert!(set.slots.is_empty() && set.idle.is_empty());
+        self.draining -= 1;
+        self.marked.remove(&set_index);
+        self.identities.remove(&set.backend.identity());
+        if self.ran_dry == Some(set_index) {
+            self.ran_dry = None;
+        }
+    }
+
+    /// A new policy holds for all that starts from now on; what is under way keeps the time it was given. Slots beyond lowered caps are
+    /// closed as at a rebalance. Takes time in proportion to the number of backends.
+    pub(super) fn change_policy(
+        &mut self,
+        now: Instant,
+        policy: CheckedPolicy,
+        observer: &mut impl Observer,
+    ) -> Taken {
+        if self.terminated {
+            return None;
+        }
+        self.caps_ever.0 = self.caps_ever.0.max(policy.max_slots);
+        self.caps_ever.1 = self.caps_ever.1.max(policy.set_config.max_count);
+        self.policy = policy;
+        let sound = self.sets.iter();
+        let sound = sound.filter(|(_, set)| set.standing == Standing::Sound);
+        let sound: Vec<u32> = sound.map(|(index, _)| index as u32).collect();
+        for index in sound {
+            self.admit(index);
+        }
+        self.rebalance(now, observer);
+        Some(())
+    }
+
+    /// The end: everyone who waits is refused, what is free is closed, what is under way is stopped. What clients hold is closed when it
+    /// comes back (promise 9).
+    pub(super) fn terminate(&mut self, now: Instant, observer: &mut impl Observer) -> Taken {
+        if self.terminated {
+            return None;
+        }
+        self.terminated = true;
+        observer.observe(&Event::Terminated);
+        self.update = None;
+        self.rebalance_at = None;
+        self.refuse_all(observer);
+        let sets = self.sets.iter();
+        let sets = sets.filter(|(_, set)| set.standing != Standing::Draining);
+        let sets: Vec<u32> = sets.map(|(index, _)| index as u32).collect();
+        for index in sets {
+            self.drain(now, index, observer);
+        }
+        Some(())
+    }
+}
+
+/// How many places are looked at in one go, in the list and among the backends there are.
+const SLICE: usize = 128;

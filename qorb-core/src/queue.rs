@@ -1,0 +1,306 @@
+//! The claims that could not finish at once: who waits, in what order, and until when.
+//!
+//! First come, first served; only a claim whose `on_acquire` failed goes back to the front, and among those the earlier
+//! claim goes first. Deadlines nearly always come in the order of arrival, since most claims are given the same time; those
+//! stand in a plain list, the *lane*, whose head is the earliest. Only a claim with an earlier deadline than the lane's
+//! last goes into a heap. So entering, leaving and cancelling take constant time but for such claims.
+
+use core::cmp::Ordering;
+
+use slab::Slab;
+
+use crate::id::{ClaimId, SlotId};
+use crate::io::{Deadline, Ticket};
+use crate::list::{Links, List};
+use crate::time::Instant;
+use crate::timers::Timers;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Queue {
+    claims: Slab<Claim>,
+    order: Links,
+    waiting: List,
+    lane_order: Links,
+    lane: List,
+    /// Deadlines of those outside the lane.
+    timers: Timers,
+    generations: u32,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Claim {
+    pub(crate) ticket: Ticket,
+    pub(crate) stage: Stage,
+    generation: u32,
+    in_lane: bool,
+}
+
+/// How far a claim has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Stage {
+    /// It waits for a slot.
+    Waiting,
+    /// It was given this slot, and has not come for it yet.
+    Granted(SlotId),
+    /// It has this slot, and `on_acquire` is under way.
+    Acquiring(SlotId),
+}
+
+impl Queue {
+    pub(crate) fn new() -> Self {
+        Self {
+            claims: Slab::new(),
+            order: Links::default(),
+            waiting: List::EMPTY,
+            lane_order: Links::default(),
+            lane: List::EMPTY,
+            timers: Timers::default(),
+            generations: 0,
+        }
+    }
+
+    /// How many wait.
+    #[inline]
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Lets a new claim wait, behind all others.
+    pub(crate) fn enter(&mut self, ticket: Ticket) -> ClaimId {
+        let id = self.insert(ticket, Stage::Waiting);
+        self.order.push_back(&mut self.waiting, id.index);
+        id
+    }
+
+    /// Notes a claim whose connection is being prepared.
+    pub(crate) fn acquiring(&mut self, ticket: Ticket, slot: SlotId) -> ClaimId {
+        self.insert(ticket, Stage::Acquiring(slot))
+    }
+
+    fn insert(&mut self, ticket: Ticket, stage: Stage) -> ClaimId {
+        self.generations = self.generations.wrapping_add(1);
+        let generation = self.generations;
+        let index = self.claims.insert(Claim {
+            ticket,
+            stage,
+            generation,
+            in_lane: false,
+        }) as u32;
+        self.arm(index, ticket.deadline);
+        ClaimId { index, generation }
+    }
+
+    /// Lets a claim whose `on_acquire` failed wait again: before all that have not had a connection yet, among the
+    /// others by age. The walk past those is bounded: each of them has cost a slot.
+    pub(crate) fn retry(&mut self, id: ClaimId) {
+        let claim = &mut self.claims[id.index as usize];
+        claim.ticket.retried = true;
+        claim.stage = Stage::Waiting;
+        let number = claim.ticket.number;
+        let next = self.order.iter(&self.waiting).find(|&index| {
+            let other = &self.claims[index as usize].ticket;
+            !other.retried || other.number > number
+        });
+        self.order.insert_before(&mut self.waiting, next, id.index);
+    }
+
+    /// The claim whose turn it is.
+    #[inline]
+    pub(crate) fn head(&self) -> Option<ClaimId> {
+        self.waiting.first().map(|index| self.id(index))
+    }
+
+    /// Gives `slot` to the claim, which waits. Its deadline no longer runs.
+    pub(crate) fn grant(&mut self, id: ClaimId, slot: SlotId) {
+        self.order.remove(&mut self.waiting, id.index);
+        self.disarm(id.index);
+        self.claims[id.index as usize].stage = Stage::Granted(slot);
+    }
+
+    /// The claim, if `id` is not a late one.
+    pub(crate) fn get(&self, id: ClaimId) -> Option<&Claim> {
+        let claim = self.claims.get(id.index as usize)?;
+        (claim.generation == id.generation).then_some(claim)
+    }
+
+    /// Takes the claim out, wherever it stands.
+    pub(crate) fn remove(&mut self, id: ClaimId) -> Option<Claim> {
+        self.get(id)?;
+        self.disarm(id.index);
+        let claim = self.claims.remove(id.index as usize);
+        if claim.stage == Stage::Waiting {
+            self.order.remove(&mut self.waiting, id.index);
+        }
+        Some(claim)
+    }
+
+    /// The earliest deadline, and whose it is.
+    #[inline]
+    pub(crate) fn first_deadline(&self) -> Option<(Instant, ClaimId)> {
+        let lane = self.lane.first().map(|index| (self.deadline(index), index));
+        // Not `Option::min`, for which `None` is the least.
+        let (at, index) = match (lane, self.timers.first()) {
+            (Some(lane), Some(timer)) => lane.min(timer),
+            (lane, timer) => lane.or(timer)?,
+        };
+        Some((at, self.id(index)))
+    }
+
+    /// All claims that have not ended. For the pool's end, and audits.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (ClaimId, &Claim)> {
+        self.claims.iter().map(|(index, claim)| {
+            let index = index as u32;
+            let generation = claim.generation;
+            (ClaimId { index, generation }, claim)
+        })
+    }
+
+    /// The waiting claims in order. For audits.
+    pub(crate) fn in_order(&self) -> impl Iterator<Item = &Claim> {
+        let order = self.order.iter(&self.waiting);
+        order.map(|index| &self.claims[index as usize])
+    }
+
+    fn id(&self, index: u32) -> ClaimId {
+        ClaimId {
+            index,
+            generation: self.claims[index as usize].generation,
+        }
+    }
+
+    fn deadline(&self, index: u32) -> Instant {
+        match self.claims[index as usize].ticket.deadline {
+            Deadline::At { until, .. } => until,
+            Deadline::Unset | Deadline::Never => unreachable_deadline(),
+        }
+    }
+
+    fn arm(&mut self, index: u32, deadline: Deadline) {
+        let Deadline::At { until: at, .. } = deadline else {
+            return;
+        };
+        let last = self.lane.last().map(|last| self.deadline(last));
+        if last.is_none_or(|last| at.cmp(&last) != Ordering::Less) {
+            self.lane_order.push_back(&mut self.lane, index);
+            self.claims[index as usize].in_lane = true;
+        } else {
+            self.timers.arm(index, Some(at));
+        }
+    }
+
+    fn disarm(&mut self, index: u32) {
+        let claim = &mut self.claims[index as usize];
+        if claim.in_lane {
+            claim.in_lane = false;
+            self.lane_order.remove(&mut self.lane, index);
+        } else {
+            self.timers.disarm(index);
+        }
+    }
+}
+
+/// Only claims with a deadline stand in the lane.
+#[cold]
+fn unreachable_deadline() -> Instant {
+    debug_assert!(false, "a claim without a deadline stands in the lane");
+    Instant::EPOCH
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::vec::Vec;
+
+    fn ticket(number: u64, deadline: Option<u64>) -> Ticket {
+        Ticket {
+            number,
+            deadline: deadline.map_or(Deadline::Never, |at| Deadline::At {
+                from: Instant::EPOCH,
+                until: Instant::from_nanos(at),
+            }),
+            retried: false,
+        }
+    }
+
+    fn order(queue: &Queue) -> Vec<u64> {
+        queue.in_order().map(|claim| claim.ticket.number).collect()
+    }
+
+    const SLOT: SlotId = SlotId {
+        index: 0,
+        generation: 0,
+    };
+
+    #[test]
+    fn promise_5_first_come_first_served_and_retries_before_them_by_age() {
+        let mut queue = Queue::new();
+        let five = queue.acquiring(ticket(5, None), SLOT);
+        let three = queue.acquiring(ticket(3, None), SLOT);
+        for number in [9, 8, 7] {
+            queue.enter(ticket(number, None));
+        }
+        queue.retry(five);
+        queue.retry(three);
+        assert_eq!(order(&queue), [3, 5, 9, 8, 7]);
+        assert_eq!(queue.head(), Some(three));
+        queue.grant(three, SLOT);
+        assert_eq!(order(&queue), [5, 9, 8, 7]);
+        assert_eq!(queue.waiting(), 4);
+    }
+
+    #[test]
+    fn promise_10_a_claim_that_left_leaves_nothing() {
+        let mut queue = Queue::new();
+        let one = queue.enter(ticket(1, Some(10)));
+        let two = queue.enter(ticket(2, Some(5)));
+        assert!(queue.remove(two).is_some());
+        assert!(queue.remove(two).is_none());
+        assert_eq!(
+            queue.first_deadline(),
+            Some((Instant::from_nanos(10), one))
+        );
+        assert!(queue.remove(one).is_some());
+        assert_eq!((queue.head(), queue.first_deadline()), (None, None));
+        let three = queue.enter(ticket(3, None));
+        assert_eq!(three.index(), one.index());
+        assert!(queue.get(one).is_none(), "its place is another's now");
+    }
+
+    #[test]
+    fn a_claim_being_prepared_keeps_its_deadline_and_a_granted_one_loses_it() {
+        let mut queue = Queue::new();
+        let one = queue.acquiring(ticket(1, Some(10)), SLOT);
+        assert_eq!(queue.first_deadline().map(|(_, id)| id), Some(one));
+        let two = queue.enter(ticket(2, Some(4)));
+        assert_eq!(queue.first_deadline().map(|(_, id)| id), Some(two));
+        queue.grant(two, SLOT);
+        assert_eq!(queue.first_deadline().map(|(_, id)| id), Some(one));
+    }
+
+    proptest! {
+        #[test]
+        fn the_earliest_deadline_is_always_known(
+            steps in prop::collection::vec((0..3u8, prop::option::of(0..40u64)), 0..80)
+        ) {
+            let mut queue = Queue::new();
+            let mut model: Vec<(ClaimId, Option<u64>)> = Vec::new();
+            for (number, (kind, deadline)) in (0u64..).zip(steps) {
+                match kind {
+                    0 if !model.is_empty() => {
+                        let at = deadline.unwrap_or(0) as usize % model.len();
+                        queue.remove(model.remove(at).0);
+                    }
+                    _ => model.push((queue.enter(ticket(number, deadline)), deadline)),
+                }
+                let expected = model.iter().filter_map(|&(_, at)| at).min();
+                let seen = queue.first_deadline();
+                prop_assert_eq!(seen.map(|(at, _)| at.as_nanos()), expected);
+                if let Some((at, id)) = seen {
+                    prop_assert!(model.contains(&(id, Some(at.as_nanos()))));
+                }
+                prop_assert_eq!(queue.waiting(), model.len());
+            }
+        }
+    }
+}

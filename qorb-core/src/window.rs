@@ -1,0 +1,90 @@
+//! How often something failed of late: a count that forgets.
+
+use crate::time::Instant;
+
+/// Failures within the last minute, to ten seconds.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Window {
+    /// Failures by the ten seconds they came in, around a ring.
+    counts: [u16; BUCKETS],
+    /// The sum of the counts: none is the common case, and answers at once.
+    sum: u32,
+    /// The latest ten seconds counted, from the epoch.
+    latest: u64,
+}
+
+impl Window {
+    /// Counts one failure.
+    pub(crate) fn record(&mut self, now: Instant) {
+        self.forget(now);
+        let count = &mut self.counts[(self.latest % BUCKETS as u64) as usize];
+        // A bucket that is full stays full: it could not say "worse" any louder.
+        if let Some(more) = count.checked_add(1) {
+            *count = more;
+            self.sum += 1;
+        }
+    }
+
+    /// How many there were of late.
+    #[inline]
+    pub(crate) fn count(&self, now: Instant) -> u32 {
+        if self.sum == 0 {
+            return 0;
+        }
+        let mut copy = self.clone();
+        copy.forget(now);
+        copy.sum
+    }
+
+    /// Clears what has become too old by `now`.
+    fn forget(&mut self, now: Instant) {
+        let present = now.as_nanos() / BUCKET_NANOS;
+        let passed = present.saturating_sub(self.latest).min(BUCKETS as u64);
+        for step in 1..=passed {
+            let bucket = ((self.latest + step) % BUCKETS as u64) as usize;
+            self.sum -= u32::from(self.counts[bucket]);
+            self.counts[bucket] = 0;
+        }
+        self.latest = self.latest.max(present);
+    }
+}
+
+const BUCKETS: usize = 6;
+const BUCKET_NANOS: u64 = 10_000_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Instant {
+        Instant::from_nanos(seconds * 1_000_000_000)
+    }
+
+    #[test]
+    fn failures_are_forgotten_after_a_minute() {
+        let mut window = Window::default();
+        window.record(at(3));
+        window.record(at(9));
+        window.record(at(25));
+        assert_eq!(window.count(at(25)), 3);
+        assert_eq!(window.count(at(59)), 3);
+        assert_eq!(window.count(at(60)), 1);
+        assert_eq!(window.count(at(79)), 1);
+        assert_eq!(window.count(at(80)), 0);
+        window.record(at(100_000));
+        assert_eq!(window.count(at(100_000)), 1);
+    }
+
+    #[test]
+    fn neither_a_flood_nor_a_clock_that_runs_backwards_bends_it() {
+        let mut window = Window::default();
+        window.record(at(50));
+        window.record(at(1));
+        assert_eq!(window.count(at(50)), 2);
+        for _ in 0..70_000 {
+            window.record(at(50));
+        }
+        assert_eq!(window.count(at(50)), u32::from(u16::MAX));
+        assert_eq!(window.count(Instant::from_nanos(u64::MAX)), 0);
+    }
+}
