@@ -145,7 +145,7 @@ const TIERS: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
+    use alloc::collections::BTreeSet;
 
     const EVEN: fn(u32) -> Load = |_| Load {
         burden: 0,
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn priorities_beyond_the_last_that_is_told_apart_are_one() {
-        let all: std::vec::Vec<_> = (0..100u16).map(|n| (u32::from(n), 99 - n)).collect();
+        let all: Vec<_> = (0..100u16).map(|n| (u32::from(n), 99 - n)).collect();
         let mut choice = choice(&all);
         let mut dice = Dice::seeded(3);
         for left in (0..100u32).rev() {

@@ -48,9 +48,7 @@ impl Dice {
                 (wide >> 32) as u32
             }
             Source::Scripted(_) if bound == 0 => 0,
-            Source::Scripted(script) => {
-                (script.pop_front().unwrap_or(0) % u64::from(bound)) as u32
-            }
+            Source::Scripted(script) => (script.pop_front().unwrap_or(0) % u64::from(bound)) as u32,
         }
     }
 

@@ -36,14 +36,22 @@ impl<O: Observer> Observer for &mut O {
 /// itself; they are marked "owner".
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-#[expect(missing_docs, reason = "the fields' names say all, and are explained above")]
+#[expect(
+    missing_docs,
+    reason = "the fields' names say all, and are explained above"
+)]
 pub enum Event<'a> {
     /// A client asks for a connection; nothing was tried yet.
     ClaimStart { claim: u64 },
     /// Owner: the client is about to be handed its connection.
     ClaimDone { claim: u64, slot: u64 },
     /// Preparing the connection (`on_acquire`) failed, or took the claim past its deadline.
-    ClaimAcquireFailed { claim: u64, slot: u64, backend: &'a Backend, reason: Reason<'a> },
+    ClaimAcquireFailed {
+        claim: u64,
+        slot: u64,
+        backend: &'a Backend,
+        reason: Reason<'a>,
+    },
     /// The client is about to be told that it gets none.
     ClaimFailed { claim: u64, refusal: Refusal },
     /// A slot is about to connect.
@@ -51,7 +59,11 @@ pub enum Event<'a> {
     /// It connected.
     ConnectDone { slot: u64, backend: &'a Backend },
     /// It did not.
-    ConnectFailed { slot: u64, backend: &'a Backend, reason: Reason<'a> },
+    ConnectFailed {
+        slot: u64,
+        backend: &'a Backend,
+        reason: Reason<'a>,
+    },
     /// The pool tries to satisfy a claim.
     PoolClaimStart { claim: u64 },
     /// That try found a slot.
@@ -65,13 +77,26 @@ pub enum Event<'a> {
     /// It had none: `NoSlotsReady`.
     SetClaimFailed { claim: u64, backend: &'a Backend },
     /// A backend came online, or its having unclaimed slots changed while online.
-    SetOnline { backend: &'a Backend, has_unclaimed: bool },
+    SetOnline {
+        backend: &'a Backend,
+        has_unclaimed: bool,
+    },
     /// A backend's last connected slot is gone.
     SetOffline { backend: &'a Backend },
     /// A slot changed state. `stats` are its backend's, after the change.
-    SlotStateChange { backend: &'a Backend, slot: u64, old: State, new: State, stats: &'a Stats },
+    SlotStateChange {
+        backend: &'a Backend,
+        slot: u64,
+        old: State,
+        new: State,
+        stats: &'a Stats,
+    },
     /// Owner: a connection was moved into a handle.
-    HandleClaimed { claim: u64, slot: u64, backend: &'a Backend },
+    HandleClaimed {
+        claim: u64,
+        slot: u64,
+        backend: &'a Backend,
+    },
     /// Owner: a handle was dropped, discarded or detached.
     HandleReturned { slot: u64 },
     /// A connection is about to be checked.
@@ -79,13 +104,21 @@ pub enum Event<'a> {
     /// It is well.
     CheckDone { slot: u64 },
     /// It is not.
-    CheckFailed { slot: u64, backend: &'a Backend, reason: Reason<'a> },
+    CheckFailed {
+        slot: u64,
+        backend: &'a Backend,
+        reason: Reason<'a>,
+    },
     /// Owner: a returned connection is about to be recycled.
     RecycleStart { slot: u64, backend: &'a Backend },
     /// It is fit for the next claim. Owner, where the hook did not have to wait.
     RecycleDone { slot: u64 },
     /// It is not. Owner, where the hook did not have to wait.
-    RecycleFailed { slot: u64, backend: &'a Backend, reason: Reason<'a> },
+    RecycleFailed {
+        slot: u64,
+        backend: &'a Backend,
+        reason: Reason<'a>,
+    },
     /// The machine is about to reconsider how slots are spread over backends.
     RebalanceStart,
     /// It has.

@@ -37,7 +37,11 @@
 //! 13. With no input, the machine falls quiet but for its periodic timers.
 #![no_std]
 #![forbid(unsafe_code)]
-#![warn(clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::alloc_instead_of_core)]
+#![warn(
+    clippy::std_instead_of_core,
+    clippy::std_instead_of_alloc,
+    clippy::alloc_instead_of_core
+)]
 // Indices are slab indices, bounded by `policy::SLOT_LIMIT` and memory; they are kept in 32 bits to keep slots small.
 #![allow(clippy::cast_possible_truncation)]
 

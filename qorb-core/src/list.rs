@@ -128,8 +128,8 @@ impl Links {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::collections::VecDeque;
     use proptest::prelude::*;
-    use std::collections::VecDeque;
 
     #[derive(Clone, Debug)]
     enum Step {

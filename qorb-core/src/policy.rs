@@ -164,7 +164,7 @@ fn more_than_zero(value: &mut Duration, field: &'static str) -> Option<PolicyErr
 }
 
 /// A policy that can be carried out. Only [`Policy::check`] and [`Policy::clamp`] make one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CheckedPolicy(Policy);
 
 impl core::ops::Deref for CheckedPolicy {
@@ -172,12 +172,6 @@ impl core::ops::Deref for CheckedPolicy {
 
     fn deref(&self) -> &Policy {
         &self.0
-    }
-}
-
-impl Default for CheckedPolicy {
-    fn default() -> Self {
-        Self(Policy::default())
     }
 }
 

@@ -209,8 +209,8 @@ fn unreachable_deadline() -> Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec::Vec;
     use proptest::prelude::*;
-    use std::vec::Vec;
 
     fn ticket(number: u64, deadline: Option<u64>) -> Ticket {
         Ticket {
@@ -256,10 +256,7 @@ mod tests {
         let two = queue.enter(ticket(2, Some(5)));
         assert!(queue.remove(two).is_some());
         assert!(queue.remove(two).is_none());
-        assert_eq!(
-            queue.first_deadline(),
-            Some((Instant::from_nanos(10), one))
-        );
+        assert_eq!(queue.first_deadline(), Some((Instant::from_nanos(10), one)));
         assert!(queue.remove(one).is_some());
         assert_eq!((queue.head(), queue.first_deadline()), (None, None));
         let three = queue.enter(ticket(3, None));

@@ -219,9 +219,9 @@ impl Eq for Seat {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::collections::BTreeMap;
+    use alloc::vec;
     use proptest::prelude::*;
-    use std::collections::BTreeMap;
-    use std::vec;
 
     fn shares<const N: usize>(shares: &Shares) -> [u32; N] {
         core::array::from_fn(|index| shares.of(index as u32))

@@ -200,7 +200,7 @@ impl Slot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::string::ToString;
+    use alloc::string::ToString;
 
     #[test]
     fn each_state_is_counted_once_and_named_as_the_probes_name_it() {
@@ -220,7 +220,9 @@ mod tests {
         }
         assert_eq!(stats.connected_slots(), 4);
         assert_eq!(stats + Stats::default(), stats);
-        states.map(|(phase, _)| stats.leave(phase.state()));
+        for (phase, _) in states {
+            stats.leave(phase.state());
+        }
         assert_eq!(stats.all_slots(), 0);
         assert_eq!(stats.total_claims, 1);
     }

@@ -8,7 +8,7 @@ use qorb_core::time::Instant;
 
 use crate::backend::{Backend, Error};
 use crate::hooks::{Host, Places};
-use crate::panics::caught;
+use crate::panics::{caught, quietly};
 use crate::sync::Arc;
 
 pub(crate) struct Seat<Conn> {
@@ -78,6 +78,18 @@ impl<Conn> Seat<Conn> {
                 Poll::Ready(result)
             }
             Err(words) => Poll::Ready(Err(Error::Panicked(words))),
+        }
+    }
+}
+
+/// Whatever a connection's own `Drop` does, it ends here.
+impl<Conn> Drop for Seat<Conn> {
+    fn drop(&mut self) {
+        if let Some(conn) = self.conn.take() {
+            quietly(|| drop(conn));
+        }
+        if let Some(places) = self.places.take() {
+            quietly(|| drop(places));
         }
     }
 }

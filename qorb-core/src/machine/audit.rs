@@ -39,17 +39,19 @@ impl Machine {
         let sum = sum.fold(slot::Stats::default(), |sum, stats| sum + stats);
         // A backend that has gone takes its total with it.
         let total_claims = self.counts.total_claims;
-        let sum = slot::Stats { total_claims, ..sum };
+        let sum = slot::Stats {
+            total_claims,
+            ..sum
+        };
         equal("slots by state", &self.counts, &sum)?;
         let closing = self.count(|set| self.count_phase(set, Phase::Closing));
         equal("closing slots", &self.closing, &closing)?;
         let slots = self.counts.all_slots() + self.closing;
         equal("all slots", &self.slots.len(), &slots)?;
         let cap = self.caps_ever.0;
-        holds(
-            self.slots.len() <= cap,
-            || format!("promise 1: {} slots, at most {cap}", self.slots.len()),
-        )?;
+        holds(self.slots.len() <= cap, || {
+            format!("promise 1: {} slots, at most {cap}", self.slots.len())
+        })?;
         let open = self.totals.opened - self.totals.closed;
         let live = (self.counts.connected_slots() + self.closing) as u64;
         equal("promise 7: opened less closed", &open, &live)?;
@@ -64,7 +66,10 @@ impl Machine {
         let name = &set.backend;
         let cap = self.caps_ever.1;
         holds(set.slots.len() <= cap, || {
-            format!("promise 1: {} slots on {name}, at most {cap}", set.slots.len())
+            format!(
+                "promise 1: {} slots on {name}, at most {cap}",
+                set.slots.len()
+            )
         })?;
         let mut stats = slot::Stats::default();
         for &slot in &set.slots {
@@ -74,7 +79,11 @@ impl Machine {
         equal(&format!("slots of {name}"), &set.stats, &stats)?;
         let live = set.slots.iter();
         let live = live.filter(|&&slot| !self.slots[slot as usize].surplus);
-        equal(&format!("live slots of {name}"), &(set.live as usize), &live.count())?;
+        equal(
+            &format!("live slots of {name}"),
+            &(set.live as usize),
+            &live.count(),
+        )?;
         let idle = self.count_phase(set, Phase::Unclaimed);
         equal(&format!("idle slots of {name}"), &set.idle.len(), &idle)?;
         let listed = self.idle_links.iter(&set.idle);
@@ -82,25 +91,44 @@ impl Machine {
             let slot = &self.slots[slot as usize];
             slot.set != index || slot.phase != Phase::Unclaimed
         });
-        equal(&format!("strays in {name}'s list of idle slots"), &strays.count(), &0)?;
-        equal(&format!("readiness of {name}"), &self.choice.contains(index), &(idle > 0))?;
+        equal(
+            &format!("strays in {name}'s list of idle slots"),
+            &strays.count(),
+            &0,
+        )?;
+        equal(
+            &format!("readiness of {name}"),
+            &self.choice.contains(index),
+            &(idle > 0),
+        )?;
         let share = self.shares.of(index);
         let room = set.slots.len() < self.policy.set_config.max_count;
         let sound = set.standing == Standing::Sound;
         let hungry = sound && set.live < share && room;
-        equal(&format!("{name} is hungry"), &self.hungry.contains(&index), &hungry)?;
+        equal(
+            &format!("{name} is hungry"),
+            &self.hungry.contains(&index),
+            &hungry,
+        )?;
         let oversized = sound && set.live > share;
-        equal(&format!("{name} is oversized"), &self.oversized.contains(&index), &oversized)?;
-        holds(set.standing != Standing::Draining || !set.slots.is_empty(), || {
-            format!("{name} is drained, yet still there")
-        })
+        equal(
+            &format!("{name} is oversized"),
+            &self.oversized.contains(&index),
+            &oversized,
+        )?;
+        holds(
+            set.standing != Standing::Draining || !set.slots.is_empty(),
+            || format!("{name} is drained, yet still there"),
+        )
     }
 
     fn audit_slots(&self) -> Result<(), AuditError> {
         for (index, slot) in &self.slots {
             let set = &self.sets[slot.set as usize];
             let placed = set.slots.get(slot.place as usize) == Some(&(index as u32));
-            holds(placed, || format!("slot {index} is not where it should be in its set"))?;
+            holds(placed, || {
+                format!("slot {index} is not where it should be in its set")
+            })?;
             if slot.holder == NONE {
                 continue;
             }
@@ -110,7 +138,10 @@ impl Machine {
                 Stage::Waiting => false,
             });
             holds(held && slot.phase == Phase::Claimed, || {
-                format!("promise 2: slot {index} is {:?}, and its holder is not", slot.phase)
+                format!(
+                    "promise 2: slot {index} is {:?}, and its holder is not",
+                    slot.phase
+                )
             })?;
         }
         Ok(())
@@ -126,12 +157,18 @@ impl Machine {
             let probes = self.probing.contains(&index);
             match set.standing {
                 Standing::Failing => {
-                    holds(!(waits && probes), || format!("{name} probes and waits for its turn"))?;
+                    holds(!(waits && probes), || {
+                        format!("{name} probes and waits for its turn")
+                    })?;
                     equal(&format!("probes of {name}"), &slots, &usize::from(probes))?;
-                    holds(!set.is_online(), || format!("{name} is failing, yet online"))?;
+                    holds(!set.is_online(), || {
+                        format!("{name} is failing, yet online")
+                    })?;
                 }
                 Standing::Sound | Standing::Draining => {
-                    holds(!waits && !probes, || format!("{name} probes or waits, yet is not failing"))?;
+                    holds(!waits && !probes, || {
+                        format!("{name} probes or waits, yet is not failing")
+                    })?;
                 }
             }
         }
@@ -146,15 +183,22 @@ impl Machine {
             format!("promise 6: {waiting} claims wait while {idle} slots are idle")
         })?;
         let mut retried = self.queue.in_order().map(|claim| claim.ticket.retried);
-        let sorted = retried.by_ref().skip_while(|&retried| retried).all(|retried| !retried);
-        holds(sorted, || String::from("promise 5: a newcomer waits before a retried claim"))?;
+        let sorted = retried
+            .by_ref()
+            .skip_while(|&retried| retried)
+            .all(|retried| !retried);
+        holds(sorted, || {
+            String::from("promise 5: a newcomer waits before a retried claim")
+        })?;
         for (id, claim) in self.queue.iter() {
             let (Stage::Granted(slot) | Stage::Acquiring(slot)) = claim.stage else {
                 continue;
             };
             let held = self.slots.get(slot.index());
             let held = held.is_some_and(|entry| entry.holder == id.index);
-            holds(held, || format!("promise 2: {id:?} has {slot:?}, which does not know it"))?;
+            holds(held, || {
+                format!("promise 2: {id:?} has {slot:?}, which does not know it")
+            })?;
         }
         Ok(())
     }
@@ -165,7 +209,9 @@ impl Machine {
 
     fn count_phase(&self, set: &Set, phase: Phase) -> usize {
         let slots = set.slots.iter();
-        slots.filter(|&&slot| self.slots[slot as usize].phase == phase).count()
+        slots
+            .filter(|&&slot| self.slots[slot as usize].phase == phase)
+            .count()
     }
 }
 
@@ -174,5 +220,7 @@ fn holds(it: bool, what: impl FnOnce() -> String) -> Result<(), AuditError> {
 }
 
 fn equal<T: PartialEq + fmt::Debug>(what: &str, kept: &T, found: &T) -> Result<(), AuditError> {
-    holds(kept == found, || format!("{what}: kept as {kept:?}, found {found:?}"))
+    holds(kept == found, || {
+        format!("{what}: kept as {kept:?}, found {found:?}")
+    })
 }

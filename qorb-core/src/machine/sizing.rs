@@ -81,6 +81,12 @@ impl Machine {
             };
             self.open_probe(now, due, set, observer);
         }
+        if !self.hungry.is_empty() {
+            // The shares may still be those of a greater load.
+            let demand = self.demand();
+            self.shares.lower(demand);
+            self.review_changed();
+        }
         while self.has_room() {
             let Some(&set) = self.hungry.first() else {
                 break;

@@ -1,7 +1,7 @@
 //! Anything, in any order: the machine's owner does what it may, and what it may not, and everything is recounted at each step.
 
-use std::collections::BTreeMap;
-use std::vec;
+use alloc::collections::BTreeMap;
+use alloc::vec;
 
 use proptest::prelude::*;
 
@@ -10,16 +10,29 @@ use super::*;
 /// One thing that happens. Numbers choose among what there is.
 #[derive(Clone, Debug)]
 enum Step {
-    Claim { patience: u16, acquires: bool },
+    Claim {
+        patience: u16,
+        acquires: bool,
+    },
     Cancel(u8),
     Release(u8),
     Return(u8, Returned),
     Recycle(u8),
-    Answer { job: u8, well: bool },
-    AcquireEnds { claim: u8, well: bool },
+    Answer {
+        job: u8,
+        well: bool,
+    },
+    AcquireEnds {
+        claim: u8,
+        well: bool,
+    },
     Backends(u8),
     Pass(u16),
-    Policy { slots: u8, count: u8, spares: u8 },
+    Policy {
+        slots: u8,
+        count: u8,
+        spares: u8,
+    },
     /// An answer to the job before the last of a slot.
     Stale(u8),
     Terminate,
@@ -95,27 +108,35 @@ impl Owner {
         self.machine.audit().unwrap();
         while let Some(output) = self.machine.poll_output() {
             self.log.push(format!("{:?} {output:?}", self.now));
-            self.carry_out(output);
+            self.carry_out(&output);
         }
-        if self.machine.needs_time() && !matches!(self.machine.poll_timeout(), Some((_, Wakeup::Update))) {
+        if self.machine.needs_time()
+            && !matches!(self.machine.poll_timeout(), Some((_, Wakeup::Update)))
+        {
             self.machine.handle_timeout(self.now, &mut ());
             self.drain();
         }
     }
 
-    fn carry_out(&mut self, output: Output) {
+    fn carry_out(&mut self, output: &Output) {
         if self.ended {
-            let legal = matches!(output, Output::Refuse { .. } | Output::Abort { .. } | Output::Close { .. });
+            let legal = matches!(
+                output,
+                Output::Refuse { .. } | Output::Abort { .. } | Output::Close { .. }
+            );
             assert!(legal, "promise 9: {output:?} after the end");
         }
-        match output {
+        match *output {
             Output::Connect { job, .. } => {
                 assert!(!self.connections.contains_key(&job.slot));
                 self.connects.push(job);
             }
             Output::Check { job } => self.take(job.slot, Place::Idle, Some(Place::Working(job))),
             Output::Close { slot, job: None } => self.take(slot, Place::Idle, None),
-            Output::Close { slot, job: Some(job) } => {
+            Output::Close {
+                slot,
+                job: Some(job),
+            } => {
                 self.take(slot, Place::Idle, Some(Place::Working(job)));
             }
             Output::Abort { job, .. } => {
@@ -127,7 +148,10 @@ impl Owner {
                 }
             }
             Output::Grant { claim, slot } => {
-                assert!(self.waiting.contains(&claim), "promise 10: {claim:?} does not wait");
+                assert!(
+                    self.waiting.contains(&claim),
+                    "promise 10: {claim:?} does not wait"
+                );
                 self.take(slot, Place::Idle, Some(Place::Granted(claim)));
             }
             Output::Refuse { claim, .. } => self.refused(claim),
@@ -150,25 +174,36 @@ impl Owner {
             return;
         }
         let at = self.acquiring.iter().position(|&(it, _)| it == claim);
-        let (_, grant) = self.acquiring.remove(at.expect("promise 4: a claim that has not ended"));
+        let (_, grant) = self
+            .acquiring
+            .remove(at.expect("promise 4: a claim that has not ended"));
         // The connection cannot be trusted half-prepared.
         self.connections.remove(&grant.slot);
-        let _ = self.machine.handle(self.now, Input::Returned(grant.slot, Returned::Broken), &mut ());
+        let _ = self.machine.handle(
+            self.now,
+            Input::Returned(grant.slot, Returned::Broken),
+            &mut (),
+        );
     }
 
     fn granted(&mut self, grant: Grant, acquires: bool) {
         let from = self.connections.insert(grant.slot, Place::Held);
-        assert!(matches!(from, Some(Place::Idle | Place::Granted(_))), "promise 2: {from:?}");
+        assert!(
+            matches!(from, Some(Place::Idle | Place::Granted(_))),
+            "promise 2: {from:?}"
+        );
         if !acquires {
             self.held.push(grant);
             return;
         }
-        match self.machine.acquiring(self.now, grant, Some(ms(5)), &mut ()) {
-            Ok(claim) => self.acquiring.push((claim, grant)),
-            Err(_) => {
-                self.connections.remove(&grant.slot);
-                let _ = self.machine.handle(self.now, Input::Returned(grant.slot, Returned::Broken), &mut ());
-            }
+        let patience = Some(ms(5));
+        let acquiring = self.machine.acquiring(self.now, grant, patience, &mut ());
+        if let Ok(claim) = acquiring {
+            self.acquiring.push((claim, grant));
+        } else {
+            self.connections.remove(&grant.slot);
+            let broken = Input::Returned(grant.slot, Returned::Broken);
+            let _ = self.machine.handle(self.now, broken, &mut ());
         }
     }
 
@@ -187,7 +222,10 @@ impl Owner {
             Next::Timed => {
                 self.take(slot, Place::Held, Some(Place::Idle));
                 let healthy = Input::Returned(slot, Returned::Healthy);
-                assert_eq!(self.machine.handle(self.now, healthy, &mut ()), Handled::Accepted);
+                assert_eq!(
+                    self.machine.handle(self.now, healthy, &mut ()),
+                    Handled::Accepted
+                );
             }
             Next::Stale => panic!("promise 2: {slot:?} was held"),
         }
@@ -214,15 +252,24 @@ impl Owner {
                     let to = (how == Returned::Healthy).then_some(Place::Idle);
                     self.take(grant.slot, Place::Held, to);
                     let input = Input::Returned(grant.slot, how);
-                    assert_eq!(self.machine.handle(self.now, input, &mut ()), Handled::Accepted);
+                    assert_eq!(
+                        self.machine.handle(self.now, input, &mut ()),
+                        Handled::Accepted
+                    );
                     // Once is enough.
                     let again = Input::Returned(grant.slot, Returned::Broken);
-                    assert_eq!(self.machine.clone().handle(self.now, again, &mut ()), Handled::Stale);
+                    assert_eq!(
+                        self.machine.clone().handle(self.now, again, &mut ()),
+                        Handled::Stale
+                    );
                 }
             }
             Step::Recycle(n) => {
                 if let Some(grant) = draw(&mut self.held, n) {
-                    let job = self.machine.recycling(self.now, grant.slot, &mut ()).unwrap();
+                    let job = self
+                        .machine
+                        .recycling(self.now, grant.slot, &mut ())
+                        .unwrap();
                     self.take(grant.slot, Place::Held, Some(Place::Working(job)));
                 }
             }
@@ -230,22 +277,40 @@ impl Owner {
             Step::AcquireEnds { claim, well } => self.acquire_ends(claim, well),
             Step::Backends(bits) => {
                 let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
-                let named = names.iter().enumerate().filter(|&(n, _)| bits & 1 << n != 0);
+                let named = names
+                    .iter()
+                    .enumerate()
+                    .filter(|&(n, _)| bits & 1 << n != 0);
                 let backends: Vec<Backend> = named.map(|(_, name)| backend(name)).collect();
-                let _ = self.machine.handle(self.now, Input::Backends(backends.into()), &mut ());
+                let _ = self
+                    .machine
+                    .handle(self.now, Input::Backends(backends.into()), &mut ());
             }
             Step::Pass(millis) => self.pass(ms(u64::from(millis))),
-            Step::Policy { slots, count, spares } => {
+            Step::Policy {
+                slots,
+                count,
+                spares,
+            } => {
                 let mut policy = self.machine.policy().clone();
                 policy.max_slots = usize::from(slots);
                 policy.set_config.max_count = usize::from(count);
                 policy.spares_wanted = usize::from(spares);
-                let _ = self.machine.handle(self.now, Input::Policy(policy.check().unwrap()), &mut ());
+                let _ =
+                    self.machine
+                        .handle(self.now, Input::Policy(policy.check().unwrap()), &mut ());
             }
             Step::Stale(n) => {
                 if let Some(job) = draw(&mut self.stale, n) {
-                    for input in [Input::Connected(job), Input::Checked(job), Input::Closed(job)] {
-                        assert_eq!(self.machine.handle(self.now, input, &mut ()), Handled::Stale);
+                    for input in [
+                        Input::Connected(job),
+                        Input::Checked(job),
+                        Input::Closed(job),
+                    ] {
+                        assert_eq!(
+                            self.machine.handle(self.now, input, &mut ()),
+                            Handled::Stale
+                        );
                     }
                 }
             }
@@ -268,7 +333,10 @@ impl Owner {
             assert_eq!(self.machine.cancel(claim, &mut ()), None);
             self.connections.remove(&grant.slot);
             let broken = Input::Returned(grant.slot, Returned::Broken);
-            assert_eq!(self.machine.handle(self.now, broken, &mut ()), Handled::Accepted);
+            assert_eq!(
+                self.machine.handle(self.now, broken, &mut ()),
+                Handled::Accepted
+            );
         }
     }
 
@@ -285,18 +353,28 @@ impl Owner {
             }
         }
         if let Some(job) = draw(&mut self.connects, n) {
-            let input = if well { Input::Connected(job) } else { Input::ConnectFailed(job, &"no") };
+            let input = if well {
+                Input::Connected(job)
+            } else {
+                Input::ConnectFailed(job, &"no")
+            };
             if well {
                 self.connections.insert(job.slot, Place::Idle);
             }
-            assert_eq!(self.machine.handle(self.now, input, &mut ()), Handled::Accepted);
+            assert_eq!(
+                self.machine.handle(self.now, input, &mut ()),
+                Handled::Accepted
+            );
             self.stale.push(job);
             return;
         }
-        let working = self.connections.iter().filter_map(|(_, &place)| match place {
-            Place::Working(job) => Some(job),
-            _ => None,
-        });
+        let working = self
+            .connections
+            .iter()
+            .filter_map(|(_, &place)| match place {
+                Place::Working(job) => Some(job),
+                _ => None,
+            });
         let mut working: Vec<JobId> = working.collect();
         let Some(job) = draw(&mut working, n) else {
             return;
@@ -307,9 +385,15 @@ impl Owner {
             (Input::Closed(job), Input::Closed(job)),
         ] {
             let closes = !well || matches!(good, Input::Closed(_));
-            let handled = self.machine.handle(self.now, if well { good } else { bad }, &mut ());
+            let handled = self
+                .machine
+                .handle(self.now, if well { good } else { bad }, &mut ());
             if handled == Handled::Accepted {
-                self.take(job.slot, Place::Working(job), (!closes).then_some(Place::Idle));
+                self.take(
+                    job.slot,
+                    Place::Working(job),
+                    (!closes).then_some(Place::Idle),
+                );
                 return;
             }
         }
@@ -337,7 +421,10 @@ impl Owner {
             self.machine.handle_timeout(self.now, &mut ());
             let next = self.machine.poll_timeout();
             let sliced = matches!(next, Some((_, Wakeup::Update)));
-            assert!(sliced || next.is_none_or(|(at, _)| at > self.now), "promise 8: {next:?}");
+            assert!(
+                sliced || next.is_none_or(|(at, _)| at > self.now),
+                "promise 8: {next:?}"
+            );
             self.drain();
         }
         self.now = end;
@@ -346,7 +433,10 @@ impl Owner {
     /// Faults stop: every answer comes at once and is good, everything held comes back, and time goes on. What the liveness promises
     /// say must come about.
     fn calm(&mut self) {
-        let end = self.now.after(6 * self.machine.policy().rebalance_interval).unwrap();
+        let end = self
+            .now
+            .after(6 * self.machine.policy().rebalance_interval)
+            .unwrap();
         self.serve_all();
         while let Some((at, _)) = self.machine.poll_timeout().filter(|&(at, _)| at <= end) {
             self.now = self.now.max(at);
@@ -359,15 +449,29 @@ impl Owner {
         assert_eq!((stats.slots.claimed_slots, self.held.len()), (0, 0));
         if self.ended {
             assert_eq!(stats.total_slots, 0, "promises 7 and 9");
-            assert!(self.connections.is_empty(), "promise 7: {:?}", self.connections);
+            assert!(
+                self.connections.is_empty(),
+                "promise 7: {:?}",
+                self.connections
+            );
             return;
         }
+        // One slot in all cannot serve one backend and probe another.
+        let unprobed = stats.max_slots == 1 && stats.backends.iter().any(|it| !it.failing);
         for it in &stats.backends {
-            assert!(!it.failing && !it.draining, "promise 11: {it:?}");
+            assert!(
+                !it.draining && (unprobed || !it.failing),
+                "promise 11: {it:?}"
+            );
             assert_eq!(it.slots.all_slots(), it.share, "promise 12: {it:?}");
         }
-        let capacity = stats.backends.len() * self.machine.policy().set_config.max_count;
-        assert_eq!(stats.total_slots, stats.wanted_slots.min(capacity), "promise 11");
+        let sound = stats.backends.iter().filter(|it| !it.failing).count();
+        let capacity = sound * self.machine.policy().set_config.max_count;
+        assert_eq!(
+            stats.total_slots,
+            stats.wanted_slots.min(capacity),
+            "promise 11"
+        );
         assert_eq!(self.connections.len(), stats.total_slots);
     }
 }
@@ -378,7 +482,10 @@ impl Owner {
         loop {
             let before = self.log.len();
             self.step(&Step::Answer { job: 0, well: true });
-            self.step(&Step::AcquireEnds { claim: 0, well: true });
+            self.step(&Step::AcquireEnds {
+                claim: 0,
+                well: true,
+            });
             self.step(&Step::Release(0));
             let working = |place: &Place| matches!(place, Place::Working(_));
             let idle = self.connects.is_empty()
@@ -399,7 +506,12 @@ fn draw<T>(from: &mut Vec<T>, n: u8) -> Option<T> {
 }
 
 fn hooks(bits: u8) -> Hooks {
-    Hooks { is_valid: bits & 1 != 0, on_acquire: true, on_recycle: true, close: bits & 2 != 0 }
+    Hooks {
+        is_valid: bits & 1 != 0,
+        on_acquire: true,
+        on_recycle: true,
+        close: bits & 2 != 0,
+    }
 }
 
 fn policy(slots: usize, count: usize, spares: usize) -> Policy {
@@ -415,7 +527,7 @@ fn policy(slots: usize, count: usize, spares: usize) -> Policy {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn promises_hold_whatever_happens_and_all_comes_right_in_the_calm(
@@ -427,7 +539,9 @@ proptest! {
         let run = || {
             let mut owner = Owner::new(seed, hooks(bits), policy(slots, count, spares));
             owner.step(&Step::Backends(7));
-            steps.iter().for_each(|step| owner.step(step));
+            for step in &steps {
+                owner.step(step);
+            }
             owner.calm();
             owner.log
         };

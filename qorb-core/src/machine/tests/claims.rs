@@ -1,1 +1,326 @@
-//! To come.
+//! Claims: at once, waiting, refused, cancelled, and through `on_acquire`.
+
+use super::*;
+
+/// One slot, which a client holds.
+fn one_slot_held() -> (Pool, Grant) {
+    let policy = Policy {
+        max_slots: 1,
+        ..small()
+    };
+    let mut pool = Pool::connected_to(policy, &["a"]);
+    let grant = pool.claim();
+    (pool, grant)
+}
+
+#[test]
+fn an_idle_slot_is_granted_at_once_and_comes_back() {
+    let mut pool = Pool::connected_to(small(), &["a"]);
+    pool.events.0.clear();
+    let grant = pool.claim();
+    assert_eq!(pool.release(grant), Next::Idle);
+    let told = pool.told(&["a#2", "Claim", "online"]);
+    assert_eq!(
+        told,
+        [
+            "ClaimStart { claim: 1 }",
+            "PoolClaimStart { claim: 1 }",
+            &format!("SetClaimStart {{ claim: 1, backend: {:?} }}", backend("a")),
+            "a#2: ConnectedUnclaimed -> ConnectedClaimed",
+            "SetClaimDone { claim: 1, slot: 2 }",
+            "PoolClaimDone { claim: 1, slot: 2 }",
+            "a#2: ConnectedClaimed -> ConnectedRecycling",
+            "a#2: ConnectedRecycling -> ConnectedUnclaimed",
+        ]
+    );
+}
+
+#[test]
+fn within_a_backend_the_slot_last_used_is_granted() {
+    let mut pool = Pool::connected_to(small(), &["a"]);
+    let (one, two) = (pool.claim(), pool.claim());
+    pool.release(two);
+    pool.release(one);
+    assert_eq!(pool.claim().slot, one.slot);
+}
+
+#[test]
+fn a_waiting_claim_gets_the_next_connection_that_comes_back() {
+    let (mut pool, held) = one_slot_held();
+    let claim = pool.wait(None);
+    assert_eq!(pool.release(held), Next::Grant(pool.claims[&claim]));
+    assert_eq!(pool.collect(claim).slot, held.slot);
+    pool.expect(&[]);
+}
+
+#[test]
+fn promise_5_first_come_first_served_and_newcomers_never_overtake() {
+    let (mut pool, held) = one_slot_held();
+    let first = pool.wait(None);
+    let second = pool.wait(None);
+    assert_eq!(pool.release(held), Next::Grant(pool.claims[&first]));
+    // The first has not come for its slot yet; a newcomer finds nothing, and neither would a `try_claim`.
+    let ticket = pool.machine.claim(&mut ()).unwrap_err();
+    assert_eq!(pool.machine.refuse(ticket, &mut ()), Refusal::AllClaimsUsed);
+    let held = pool.collect(first);
+    assert_eq!(pool.release(held), Next::Grant(pool.claims[&second]));
+}
+
+#[test]
+fn promise_4_the_deadline_refuses_exactly_when_it_comes_and_says_why() {
+    let (mut pool, _held) = one_slot_held();
+    pool.wait(None);
+    pool.wait(Some(ms(10)));
+    pool.wait(Some(Duration::MAX));
+    assert_eq!(pool.pass(ms(9)), [""; 0]);
+    assert_eq!(pool.pass(ms(1)), ["10: refuse claim 3: AllClaimsUsed"]);
+    assert_eq!(pool.pass(ms(989)), [""; 0]);
+    assert_eq!(pool.pass(ms(1)), ["1000: refuse claim 2: AllClaimsUsed"]);
+    assert_eq!(pool.machine.waiting(), 1);
+}
+
+#[test]
+fn a_refusal_says_what_is_missing() {
+    let mut pool = Pool::new(small());
+    pool.wait(None);
+    assert_eq!(pool.pass(ms(1_000)), ["1000: refuse claim 1: NoBackends"]);
+    pool.backends(&["a"]);
+    pool.expect(&["connect a#1", "connect a#2"]);
+    pool.connect_failed("a#1");
+    pool.expect(&["abort a#2"]);
+    pool.wait(Some(ms(5)));
+    assert_eq!(pool.pass(ms(5)), ["1005: refuse claim 2: NoBackendsOnline"]);
+    pool.accept(Input::Terminate);
+    assert_eq!(pool.ask(None), Err(Refusal::Terminated));
+}
+
+#[test]
+fn a_claim_that_may_not_wait_is_refused_at_once() {
+    let (mut pool, _held) = one_slot_held();
+    assert_eq!(pool.ask(Some(Duration::ZERO)), Err(Refusal::AllClaimsUsed));
+    assert_eq!(pool.machine.waiting(), 0);
+}
+
+#[test]
+fn a_bounded_queue_refuses_who_does_not_fit() {
+    let policy = Policy {
+        max_slots: 1,
+        max_waiting: Some(1),
+        ..small()
+    };
+    let mut pool = Pool::connected_to(policy, &["a"]);
+    let held = pool.claim();
+    let first = pool.wait(None);
+    assert_eq!(pool.ask(None), Err(Refusal::QueueFull));
+    assert_eq!(pool.release(held), Next::Grant(pool.claims[&first]));
+    pool.wait(None);
+}
+
+#[test]
+fn promise_10_a_cancelled_waiter_leaves_nothing() {
+    let (mut pool, held) = one_slot_held();
+    let first = pool.wait(None);
+    let second = pool.wait(None);
+    assert_eq!(pool.machine.cancel(pool.claims[&first], &mut ()), None);
+    pool.audit();
+    assert_eq!(pool.release(held), Next::Grant(pool.claims[&second]));
+    let held = pool.collect(second);
+    assert_eq!(pool.release(held), Next::Idle);
+    assert_eq!(pool.machine.totals.granted, 2);
+    assert_eq!(pool.pass(ms(2_000)), [""; 0]);
+}
+
+#[test]
+fn promise_10_a_grant_that_nobody_comes_for_goes_to_the_next() {
+    let (mut pool, held) = one_slot_held();
+    let first = pool.wait(None);
+    let second = pool.wait(None);
+    pool.release(held);
+    assert_eq!(
+        pool.machine.cancel(pool.claims[&first], &mut ()),
+        Some(held.slot)
+    );
+    assert_eq!(pool.release(held), Next::Grant(pool.claims[&second]));
+    assert_eq!(pool.collect(second).slot, held.slot);
+    assert_eq!(pool.machine.collect(pool.claims[&first], &mut ()), None);
+}
+
+#[test]
+fn a_granted_claim_outlives_its_deadline() {
+    let (mut pool, held) = one_slot_held();
+    let claim = pool.wait(Some(ms(10)));
+    pool.pass(ms(9));
+    pool.release(held);
+    assert_eq!(pool.pass(ms(100)), [""; 0]);
+    pool.collect(claim);
+}
+
+#[test]
+fn promise_5_a_claim_whose_on_acquire_failed_tries_another_before_all_others() {
+    let policy = Policy {
+        max_slots: 2,
+        ..small()
+    };
+    let mut pool = Pool::connected_to(policy, &["a"]);
+    let one = pool.claim();
+    let two = pool.claim();
+    let waiting = pool.wait(None);
+    let id = pool
+        .machine
+        .acquiring(pool.now, one, None, &mut ())
+        .unwrap();
+    let failed = pool
+        .machine
+        .acquire_failed(pool.now, id, &"no such role", &mut pool.events);
+    assert_eq!(failed, Ok(Admission::Waiting(id)));
+    pool.audit();
+    assert_eq!(
+        pool.told(&["acquire failed"]),
+        ["claim 1 acquire failed: no such role"]
+    );
+    // The connection that failed is retired with back-off.
+    pool.claims.insert(1, id);
+    assert_eq!(pool.release(two), Next::Grant(id));
+    let grant = pool.collect(1);
+    assert_eq!((grant.slot, grant.ticket.number), (two.slot, 1));
+    assert_eq!(pool.pass(ms(20)), ["20: connect a#2"]);
+    pool.connect("a#2");
+    pool.expect(&[&format!("grant claim {waiting}: a#2")]);
+}
+
+#[test]
+fn promise_4_on_acquire_counts_against_the_deadline_retries_included() {
+    let mut pool = Pool::connected_to(
+        Policy {
+            spares_wanted: 4,
+            ..small()
+        },
+        &["a"],
+    );
+    let mut grant = pool.claim();
+    // Each try takes 30 ms and fails, and the claim has 100 ms.
+    for _ in 0..3 {
+        let id = pool
+            .machine
+            .acquiring(pool.now, grant, Some(ms(100)), &mut ())
+            .unwrap();
+        pool.claims.insert(1, id);
+        pool.pass(ms(30));
+        let failed = pool.machine.acquire_failed(pool.now, id, &"no", &mut ());
+        let Ok(Admission::Granted(next)) = failed else {
+            panic!("there were idle slots: {failed:?}")
+        };
+        grant = next;
+    }
+    let id = pool
+        .machine
+        .acquiring(pool.now, grant, None, &mut ())
+        .unwrap();
+    pool.claims.insert(1, id);
+    pool.events.0.clear();
+    let outputs = pool.pass(ms(10));
+    assert_eq!(
+        outputs.last().unwrap(),
+        "100: refuse claim 1: AcquireFailed"
+    );
+    assert_eq!(
+        pool.told(&["claim 1"]),
+        [
+            "claim 1 acquire failed: Timeout after 0.1s",
+            "claim 1 failed: AcquireFailed"
+        ]
+    );
+    assert!(!pool.machine.acquired(id, &mut ()));
+    pool.give_back(grant, Returned::Broken);
+}
+
+#[test]
+fn a_claim_is_spent_once_its_connection_is_ready() {
+    let (mut pool, held) = one_slot_held();
+    let id = pool
+        .machine
+        .acquiring(pool.now, held, None, &mut ())
+        .unwrap();
+    pool.audit();
+    // While the connection is being prepared, it is not the holder's to give back.
+    assert_eq!(pool.machine.release(held.slot, &mut ()), Next::Stale);
+    assert!(pool.machine.acquired(id, &mut ()));
+    assert!(!pool.machine.acquired(id, &mut ()));
+    assert_eq!(pool.pass(ms(5_000)), [""; 0]);
+    assert_eq!(pool.release(held), Next::Idle);
+}
+
+#[test]
+fn nonsense_changes_nothing() {
+    let (mut pool, held) = one_slot_held();
+    assert_eq!(pool.release(held), Next::Idle);
+    let before = format!("{:?}", pool.machine);
+    assert_eq!(pool.machine.release(held.slot, &mut ()), Next::Stale);
+    let unknown = SlotId {
+        index: 7,
+        generation: 7,
+    };
+    assert_eq!(pool.machine.release(unknown, &mut ()), Next::Stale);
+    assert_eq!(pool.machine.recycling(pool.now, unknown, &mut ()), None);
+    let job = pool.jobs["a#1"];
+    let strange = JobId {
+        slot: unknown,
+        attempt: 0,
+    };
+    for job in [job, strange] {
+        for input in [
+            Input::Connected(job),
+            Input::ConnectFailed(job, &"late"),
+            Input::Checked(job),
+            Input::CheckFailed(job, &"late"),
+            Input::Recycled(job),
+            Input::RecycleFailed(job, &"late"),
+            Input::Closed(job),
+            Input::Returned(job.slot, Returned::Broken),
+        ] {
+            assert_eq!(pool.input(input), Handled::Stale);
+        }
+    }
+    let claim = ClaimId {
+        index: 3,
+        generation: 3,
+    };
+    assert_eq!(pool.machine.collect(claim, &mut ()), None);
+    assert_eq!(pool.machine.cancel(claim, &mut ()), None);
+    assert!(!pool.machine.acquired(claim, &mut ()));
+    let refusal = pool.machine.acquire_failed(pool.now, claim, &"no", &mut ());
+    assert_eq!(refusal, Err(Refusal::AcquireFailed));
+    assert_eq!(format!("{:?}", pool.machine), before);
+}
+
+#[test]
+fn time_that_runs_backwards_is_no_time() {
+    let (mut pool, _held) = one_slot_held();
+    pool.pass(ms(500));
+    pool.timeout();
+    let late = pool.now;
+    pool.now = Instant::EPOCH;
+    pool.wait(Some(ms(10)));
+    pool.now = late;
+    assert_eq!(pool.pass(ms(9)), [""; 0]);
+    assert_eq!(pool.pass(ms(1)), ["510: refuse claim 2: AllClaimsUsed"]);
+}
+
+#[test]
+fn a_claim_asks_the_backend_that_ran_dry_last() {
+    let (mut pool, _held) = one_slot_held();
+    pool.events.0.clear();
+    pool.wait(None);
+    let told = pool.told(&["Claim"]);
+    let words: Vec<&str> = told
+        .iter()
+        .map(|it| it.split(' ').next().unwrap())
+        .collect();
+    let one_try = [
+        "PoolClaimStart",
+        "SetClaimStart",
+        "SetClaimFailed",
+        "PoolClaimFailed",
+    ];
+    assert_eq!(words, [&["ClaimStart"][..], &one_try, &one_try].concat());
+}

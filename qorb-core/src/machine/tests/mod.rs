@@ -5,17 +5,17 @@
 //! pool. Time stands still but for [`Pool::pass`], which stops at every deadline on the way, exactly. After every call everything is
 //! recounted.
 
-mod claims;
 mod chaos;
+mod claims;
 mod sizing;
 mod slots;
 mod update;
 
-use std::collections::BTreeMap;
-use std::format;
-use std::string::{String, ToString};
-use std::time::Duration;
-use std::vec::Vec;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::time::Duration;
 
 use crate::Machine;
 use crate::backend::Backend;
@@ -55,20 +55,41 @@ struct Events(Vec<String>);
 impl Observer for Events {
     fn observe(&mut self, event: &Event<'_>) {
         self.0.push(match *event {
-            Event::SlotStateChange { backend, slot, old, new, .. } => {
+            Event::SlotStateChange {
+                backend,
+                slot,
+                old,
+                new,
+                ..
+            } => {
                 format!("{}: {old} -> {new}", label(backend, slot))
             }
-            Event::SetOnline { backend, has_unclaimed } => {
+            Event::SetOnline {
+                backend,
+                has_unclaimed,
+            } => {
                 format!("{} online, unclaimed: {has_unclaimed}", backend.name)
             }
             Event::SetOffline { backend } => format!("{} offline", backend.name),
-            Event::ConnectFailed { backend, slot, reason } => {
+            Event::ConnectFailed {
+                backend,
+                slot,
+                reason,
+            } => {
                 format!("{} connect failed: {reason}", label(backend, slot))
             }
-            Event::CheckFailed { backend, slot, reason } => {
+            Event::CheckFailed {
+                backend,
+                slot,
+                reason,
+            } => {
                 format!("{} check failed: {reason}", label(backend, slot))
             }
-            Event::RecycleFailed { backend, slot, reason } => {
+            Event::RecycleFailed {
+                backend,
+                slot,
+                reason,
+            } => {
                 format!("{} recycle failed: {reason}", label(backend, slot))
             }
             Event::ClaimAcquireFailed { claim, reason, .. } => {
@@ -87,14 +108,18 @@ fn label(backend: &Backend, number: u64) -> String {
 
 /// A backend called `name`, at an address that follows from it.
 fn backend(name: &str) -> Backend {
-    let port = name.bytes().fold(0, |port: u16, byte| port * 31 + u16::from(byte));
+    let mix = |port: u16, byte| port.wrapping_mul(31).wrapping_add(u16::from(byte));
+    let port = name.bytes().fold(0, mix);
     Backend::new(([127, 0, 0, 1], port).into()).named(name)
 }
 
 impl Pool {
     /// A pool whose dice always show zero, so that nothing is spread, and whose connector has every hook but `close`.
     fn new(policy: Policy) -> Self {
-        let hooks = Hooks { close: false, ..Hooks::ALL };
+        let hooks = Hooks {
+            close: false,
+            ..Hooks::ALL
+        };
         Self::with(policy, hooks, Dice::scripted([]))
     }
 
@@ -162,7 +187,11 @@ impl Pool {
 
     fn word(&mut self, output: Output) -> String {
         match output {
-            Output::Connect { job, backend, number } => {
+            Output::Connect {
+                job,
+                backend,
+                number,
+            } => {
                 let label = label(&backend, number);
                 self.slots.insert(label.clone(), job.slot);
                 self.jobs.insert(label.clone(), job);
@@ -178,7 +207,10 @@ impl Pool {
                 Abort::Unwanted => format!("abort {}", self.name(job.slot)),
             },
             Output::Close { slot, job: None } => format!("close {}", self.name(slot)),
-            Output::Close { slot, job: Some(job) } => {
+            Output::Close {
+                slot,
+                job: Some(job),
+            } => {
                 let label = self.name(slot);
                 self.jobs.insert(label.clone(), job);
                 format!("say goodbye on {label}")
@@ -200,7 +232,10 @@ impl Pool {
 
     fn number(&self, claim: ClaimId) -> u64 {
         let mut claims = self.claims.iter();
-        *claims.find(|&(_, &id)| id == claim).expect("a claim that waits").0
+        *claims
+            .find(|&(_, &id)| id == claim)
+            .expect("a claim that waits")
+            .0
     }
 
     /// Lets `duration` pass, doing at each deadline on the way what is due. Gives the outputs, each with its time in milliseconds.
@@ -212,7 +247,11 @@ impl Pool {
             self.now = self.now.max(at);
             self.timeout();
             let at = self.now.as_nanos() / 1_000_000;
-            outputs.extend(self.outputs().into_iter().map(|output| format!("{at}: {output}")));
+            outputs.extend(
+                self.outputs()
+                    .into_iter()
+                    .map(|output| format!("{at}: {output}")),
+            );
         }
         self.now = end;
         outputs
@@ -225,10 +264,18 @@ impl Pool {
         self.audit();
         match self.machine.poll_timeout() {
             Some((at, wakeup)) if wakeup != Wakeup::Update => {
-                assert!(at > self.now, "promise 8: {wakeup:?} is due at {at:?}, now {:?}", self.now);
+                assert!(
+                    at > self.now,
+                    "promise 8: {wakeup:?} is due at {at:?}, now {:?}",
+                    self.now
+                );
                 let before = format!("{:?}", self.machine);
                 self.machine.handle_timeout(self.now, &mut self.events);
-                assert_eq!(before, format!("{:?}", self.machine), "promise 8: again is not nothing");
+                assert_eq!(
+                    before,
+                    format!("{:?}", self.machine),
+                    "promise 8: again is not nothing"
+                );
             }
             _ => {}
         }
@@ -238,6 +285,13 @@ impl Pool {
     #[track_caller]
     fn connect(&mut self, slot: &str) {
         self.accept(Input::Connected(self.jobs[slot]));
+    }
+
+    #[track_caller]
+    fn connect_each(&mut self, slots: &[&str]) {
+        for slot in slots {
+            self.connect(slot);
+        }
     }
 
     #[track_caller]
@@ -300,7 +354,10 @@ impl Pool {
     #[track_caller]
     fn collect(&mut self, claim: u64) -> Grant {
         let id = self.claims[&claim];
-        let grant = self.machine.collect(id, &mut self.events).expect("a granted slot");
+        let grant = self
+            .machine
+            .collect(id, &mut self.events)
+            .expect("a granted slot");
         self.audit();
         grant
     }

@@ -1,1 +1,339 @@
-//! To come.
+//! How many slots, and where: growth, shares, the rebalance tick, and probes of dead backends.
+
+use super::*;
+
+fn eight() -> Policy {
+    Policy {
+        spares_wanted: 6,
+        max_slots: 8,
+        rebalance_interval: ms(10_000),
+        ..Policy::default()
+    }
+}
+
+#[test]
+fn a_fresh_set_is_connected_to_evenly_from_the_first_moment() {
+    let mut pool = Pool::new(eight());
+    pool.backends(&["a", "b", "c"]);
+    pool.expect(&[
+        "connect a#1",
+        "connect a#2",
+        "connect b#3",
+        "connect b#4",
+        "connect c#5",
+        "connect c#6",
+    ]);
+}
+
+#[test]
+fn promise_1_growth_follows_the_load_at_once_up_to_the_cap() {
+    let mut pool = Pool::connected_to(eight(), &["a", "b"]);
+    pool.expect_spread(&[("a", 3), ("b", 3)]);
+    pool.claim();
+    pool.expect(&["connect a#7"]);
+    pool.claim();
+    pool.expect(&["connect b#8"]);
+    for _ in 0..4 {
+        pool.claim();
+        pool.expect(&[]);
+    }
+    pool.expect_spread(&[("a", 4), ("b", 4)]);
+}
+
+#[test]
+fn surplus_is_closed_at_the_tick_only() {
+    let mut pool = Pool::connected_to(eight(), &["a"]);
+    let grants: Vec<Grant> = (0..2).map(|_| pool.claim()).collect();
+    pool.connect_all();
+    pool.expect_spread(&[("a", 8)]);
+    for grant in grants {
+        pool.release(grant);
+    }
+    assert_eq!(pool.pass(ms(9_999)), [""; 0]);
+    // Those that were used last stay.
+    assert_eq!(pool.pass(ms(1)), ["10000: close a#1", "10000: close a#2"]);
+    assert_eq!(
+        pool.told(&["Rebalance"]),
+        ["RebalanceStart", "RebalanceDone"]
+    );
+    pool.expect_spread(&[("a", 6)]);
+}
+
+#[test]
+fn promise_12_a_backend_that_comes_back_gets_its_share_at_the_tick() {
+    let mut policy = eight();
+    policy.spares_wanted = 8;
+    let mut pool = Pool::connected_to(policy, &["a"]);
+    pool.expect_spread(&[("a", 8)]);
+    let held: Vec<Grant> = (0..6).map(|_| pool.claim()).collect();
+    pool.backends(&["a", "b"]);
+    pool.expect(&[]);
+    // At the tick, a's idle ones close; of the claimed ones two are to end when they come back.
+    let outputs = pool.pass(ms(10_000));
+    assert_eq!(
+        outputs,
+        [
+            "10000: close a#1",
+            "10000: close a#2",
+            "10000: connect b#9",
+            "10000: connect b#10"
+        ]
+    );
+    pool.connect("b#9");
+    pool.connect("b#10");
+    for grant in held {
+        match pool.release(grant) {
+            Next::Timed => pool.give_back(grant, Returned::Healthy),
+            next => assert_eq!(next, Next::Idle),
+        }
+    }
+    pool.connect_all();
+    pool.expect_spread(&[("a", 4), ("b", 4)]);
+}
+
+#[test]
+fn weights_are_followed() {
+    let mut pool = Pool::new(eight());
+    let mut heavy = backend("a");
+    heavy.weight = 3;
+    pool.accept(Input::Backends([heavy.clone(), backend("b")].into()));
+    pool.connect_all();
+    pool.expect_spread(&[("a", 5), ("b", 1)]);
+    for _ in 0..2 {
+        pool.claim();
+    }
+    pool.connect_all();
+    pool.expect_spread(&[("a", 6), ("b", 2)]);
+    // The weight changes under way.
+    heavy.weight = 1;
+    pool.accept(Input::Backends([heavy, backend("b")].into()));
+    pool.pass(ms(10_000));
+    pool.connect_all();
+    pool.expect_spread(&[("a", 4), ("b", 4)]);
+}
+
+#[test]
+fn promise_1_the_cap_of_one_backend_holds() {
+    let mut policy = eight();
+    policy.set_config.max_count = 2;
+    let mut pool = Pool::connected_to(policy, &["a", "b"]);
+    pool.expect_spread(&[("a", 2), ("b", 2)]);
+    (0..4).for_each(|_| {
+        pool.claim();
+    });
+    pool.wait(None);
+    pool.expect(&[]);
+}
+
+#[test]
+fn better_priorities_are_claimed_first() {
+    let mut pool = Pool::new(Policy {
+        spares_wanted: 2,
+        max_slots: 2,
+        ..small()
+    });
+    let mut standby = backend("standby");
+    standby.priority = 10;
+    pool.accept(Input::Backends([standby, backend("main")].into()));
+    pool.connect_all();
+    let first = pool.claim();
+    assert_eq!(pool.name(first.slot), "main#2");
+    let second = pool.claim();
+    assert_eq!(pool.name(second.slot), "standby#1");
+}
+
+#[test]
+fn a_dead_backend_keeps_one_probe_and_its_share_goes_to_the_others() {
+    let mut pool = Pool::new(eight());
+    pool.backends(&["a", "b"]);
+    pool.expect(&[
+        "connect a#1",
+        "connect a#2",
+        "connect a#3",
+        "connect b#4",
+        "connect b#5",
+        "connect b#6",
+    ]);
+    pool.connect_each(&["a#1", "a#2", "a#3"]);
+    pool.connect_failed("b#5");
+    pool.expect(&[
+        "abort b#4",
+        "abort b#6",
+        "connect a#7",
+        "connect a#8",
+        "connect a#9",
+    ]);
+    pool.connect_each(&["a#7", "a#8", "a#9"]);
+    pool.expect_spread(&[("a", 6), ("b", 1)]);
+    // The probe comes through: its backend grows at once as far as there is room, and the tick does the rest.
+    assert_eq!(pool.pass(ms(20)), ["20: connect b#5"]);
+    pool.connect("b#5");
+    pool.expect(&["connect b#10"]);
+    pool.connect("b#10");
+    let outputs = pool.pass(ms(9_980));
+    assert_eq!(outputs.len(), 4, "{outputs:?}");
+    pool.connect_all();
+    pool.connect("b#11");
+    pool.expect_spread(&[("a", 3), ("b", 3)]);
+}
+
+#[test]
+fn probes_hold_at_most_half_of_all_slots_and_take_turns() {
+    let mut pool = Pool::new(Policy {
+        spares_wanted: 4,
+        max_slots: 4,
+        ..small()
+    });
+    pool.backends(&["a", "b", "c", "d"]);
+    pool.expect(&["connect a#1", "connect b#2", "connect c#3", "connect d#4"]);
+    for slot in ["a#1", "b#2", "c#3"] {
+        pool.connect_failed(slot);
+    }
+    // What is left of all slots goes to the last that may work.
+    pool.expect(&["connect d#5"]);
+    pool.connect_failed("d#4");
+    pool.expect(&["abort d#5"]);
+    // Two keep their slots; the others wait for their turn.
+    pool.expect_spread(&[("a", 1), ("b", 1), ("c", 0), ("d", 0)]);
+    assert_eq!(pool.pass(ms(20)), ["20: connect a#1", "20: connect b#2"]);
+    // Who fails again yields to who is due, which are c and d now.
+    pool.connect_failed("a#1");
+    pool.expect(&["connect c#6"]);
+    pool.connect_failed("b#2");
+    pool.expect(&["connect d#7"]);
+    pool.connect_failed("c#6");
+    pool.connect_failed("d#7");
+    // They in turn are due 40 ms later, as a and b are, who waited longer.
+    pool.expect_spread(&[("a", 1), ("b", 1), ("c", 0), ("d", 0)]);
+    assert_eq!(pool.pass(ms(40)), ["60: connect a#8", "60: connect b#9"]);
+    // One comes through, and takes part again at once; its place as a probe goes to the next.
+    pool.connect("a#8");
+    pool.expect(&["connect c#10", "connect a#11"]);
+}
+
+#[test]
+fn a_hundred_dead_backends_are_all_tried_within_what_the_policy_bounds() {
+    let mut policy = Policy {
+        spares_wanted: 4,
+        max_slots: 8,
+        ..small()
+    };
+    policy.set_config.max_connection_backoff = ms(1_000);
+    policy.rebalance_interval = Duration::MAX;
+    let names: Vec<String> = (0..100).map(|n| format!("dead{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut pool = Pool::new(policy);
+    pool.backends(&names);
+    let mut tried = BTreeMap::<String, usize>::new();
+    let mut outputs = pool.outputs();
+    let end = pool.now.after(ms(60_000)).unwrap();
+    while pool.now < end {
+        for output in core::mem::take(&mut outputs) {
+            let Some((_, slot)) = output.split_once("connect ") else {
+                continue;
+            };
+            let slot = slot.to_string();
+            *tried
+                .entry(slot.split('#').next().unwrap().to_string())
+                .or_default() += 1;
+            // Some were aborted in the same breath: those that another connect had just proved dead.
+            let _ = pool.input(Input::ConnectFailed(pool.jobs[&slot], &"refused"));
+            assert!(pool.machine.probing.len() <= 4, "probes hold at most half");
+        }
+        outputs = pool.outputs();
+        if outputs.is_empty() {
+            let (at, _) = pool.machine.poll_timeout().expect("retries go on");
+            outputs = pool.pass(at.since(pool.now));
+        }
+    }
+    assert_eq!(tried.len(), 100);
+    let (least, most) = (tried.values().min().unwrap(), tried.values().max().unwrap());
+    assert!(
+        *least > 20 && most - least <= 4,
+        "fair turns: {least} to {most}"
+    );
+}
+
+#[test]
+fn one_slot_in_all_goes_to_whoever_may_work() {
+    let mut pool = Pool::new(Policy {
+        spares_wanted: 1,
+        max_slots: 1,
+        ..small()
+    });
+    pool.backends(&["a"]);
+    pool.expect(&["connect a#1"]);
+    pool.connect_failed("a#1");
+    pool.expect_spread(&[("a", 1)]);
+    // A newcomer, which nothing speaks against, takes the slot from the probe.
+    pool.backends(&["a", "b"]);
+    pool.expect(&["connect b#2"]);
+    pool.connect_failed("b#2");
+    // Now both fail and take turns.
+    assert_eq!(pool.pass(ms(20)), ["20: connect b#2"]);
+    pool.connect_failed("b#2");
+    pool.expect(&["connect a#3"]);
+    pool.connect("a#3");
+    pool.expect_spread(&[("a", 1), ("b", 0)]);
+}
+
+#[test]
+fn a_backend_never_to_be_retried_is_not() {
+    let mut policy = Policy {
+        spares_wanted: 1,
+        ..small()
+    };
+    policy.set_config.min_connection_backoff = Duration::MAX;
+    policy.set_config.max_connection_backoff = Duration::MAX;
+    let mut pool = Pool::new(policy);
+    pool.backends(&["a"]);
+    pool.expect(&["connect a#1"]);
+    pool.connect_failed("a#1");
+    assert_eq!(pool.pass(Duration::from_secs(1_000_000)), [""; 0]);
+}
+
+#[test]
+fn promise_13_it_falls_quiet() {
+    let mut pool = Pool::connected_to(
+        Policy {
+            rebalance_interval: Duration::MAX,
+            ..eight()
+        },
+        &["a", "b"],
+    );
+    pool.machine.hooks = Hooks::NONE;
+    pool.pass(ms(40_000));
+    pool.connect_all();
+    let outputs = pool.outputs();
+    assert_eq!(outputs, [""; 0]);
+    let mut bare = Pool::with(
+        Policy {
+            rebalance_interval: Duration::MAX,
+            ..eight()
+        },
+        Hooks::NONE,
+        Dice::scripted([]),
+    );
+    bare.backends(&["a", "b"]);
+    bare.connect_all();
+    assert_eq!(bare.machine.poll_timeout(), None);
+}
+
+#[test]
+fn a_lowered_cap_is_reached_as_clients_give_back() {
+    let mut pool = Pool::connected_to(eight(), &["a", "b"]);
+    let held: Vec<Grant> = (0..4).map(|_| pool.claim()).collect();
+    pool.connect_all();
+    let policy = Policy {
+        max_slots: 2,
+        ..eight()
+    };
+    pool.accept(Input::Policy(policy.check().unwrap()));
+    assert_eq!(pool.outputs().len(), 4);
+    for grant in held {
+        if pool.release(grant) == Next::Timed {
+            pool.give_back(grant, Returned::Healthy);
+        }
+    }
+    pool.expect_spread(&[("a", 1), ("b", 1)]);
+}

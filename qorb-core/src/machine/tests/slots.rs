@@ -1,1 +1,305 @@
-//! To come.
+//! A slot's life: connects, failures and back-off, checks, recycling, and its end.
+
+use super::*;
+
+#[test]
+fn a_slot_connects_and_its_backend_comes_online() {
+    let mut pool = Pool::new(Policy {
+        spares_wanted: 1,
+        ..small()
+    });
+    pool.backends(&["a"]);
+    pool.expect(&["connect a#1"]);
+    pool.connect("a#1");
+    pool.expect(&[]);
+    assert_eq!(
+        pool.told(&["#", "line"]),
+        [
+            "a#1: Connecting -> ConnectedUnclaimed",
+            "a online, unclaimed: true"
+        ]
+    );
+}
+
+#[test]
+fn failed_connects_back_off_twice_as_long_each_time() {
+    let mut pool = Pool::new(Policy {
+        spares_wanted: 1,
+        ..small()
+    });
+    pool.backends(&["a"]);
+    pool.expect(&["connect a#1"]);
+    for (wait, at) in [(20, 20), (40, 60), (80, 140)] {
+        pool.connect_failed("a#1");
+        assert_eq!(pool.pass(ms(wait - 1)), [""; 0]);
+        assert_eq!(pool.pass(ms(1)), [format!("{at}: connect a#1")]);
+    }
+    pool.connect("a#1");
+    assert_eq!(pool.told(&["failed"]).len(), 3);
+}
+
+#[test]
+fn a_connect_that_hangs_costs_one_slot_until_its_time_out() {
+    let mut pool = Pool::connected_to(
+        Policy {
+            spares_wanted: 1,
+            ..small()
+        },
+        &["a"],
+    );
+    let _held = pool.claim();
+    pool.expect(&["connect a#2"]);
+    let job = pool.jobs["a#2"];
+    let outputs = pool.pass(ms(10_019));
+    assert_eq!(outputs, ["10000: abort a#2 after 10s"]);
+    assert_eq!(
+        pool.told(&["failed"]),
+        ["a#2 connect failed: Timeout after 10s"]
+    );
+    // Its answer comes too late; it must not be taken for that of the next try.
+    assert_eq!(pool.input(Input::Connected(job)), Handled::Stale);
+    assert_eq!(pool.pass(ms(1)), ["10020: connect a#2"]);
+    assert_eq!(pool.input(Input::Connected(job)), Handled::Stale);
+    pool.connect("a#2");
+}
+
+#[test]
+fn a_broken_connection_is_replaced_after_back_off() {
+    let mut pool = Pool::connected_to(small(), &["a"]);
+    let grant = pool.claim();
+    pool.expect(&["connect a#3"]);
+    pool.connect("a#3");
+    pool.give_back(grant, Returned::Broken);
+    pool.expect(&[]);
+    assert_eq!(pool.pass(ms(19)), [""; 0]);
+    assert_eq!(pool.pass(ms(1)), ["20: connect a#2"]);
+}
+
+#[test]
+fn a_backend_that_accepts_and_breaks_connections_is_not_hammered() {
+    let mut pool = Pool::connected_to(
+        Policy {
+            spares_wanted: 1,
+            max_slots: 1,
+            ..small()
+        },
+        &["a"],
+    );
+    let mut connects = Vec::new();
+    for _ in 0..5 {
+        let grant = pool.claim();
+        pool.give_back(grant, Returned::Broken);
+        connects.extend(pool.pass(ms(1_000)));
+        pool.connect("a#1");
+    }
+    // 20, 40, 80, 160 and 320 ms after each break: connecting alone proves nothing.
+    let waits = ["20", "1040", "2080", "3160", "4320"].map(|at| format!("{at}: connect a#1"));
+    assert_eq!(connects, waits);
+    // A connection that came back well does.
+    let grant = pool.claim();
+    pool.release(grant);
+    let grant = pool.claim();
+    pool.give_back(grant, Returned::Broken);
+    assert_eq!(pool.pass(ms(20)), ["5020: connect a#1"]);
+}
+
+#[test]
+fn a_detached_connection_is_its_holders_and_its_slot_ends() {
+    let mut pool = Pool::connected_to(
+        Policy {
+            spares_wanted: 1,
+            ..small()
+        },
+        &["a"],
+    );
+    let grant = pool.claim();
+    pool.expect(&["connect a#2"]);
+    pool.connect("a#2");
+    pool.give_back(grant, Returned::Detached);
+    assert_eq!(
+        pool.told(&["Terminated"]),
+        ["a#1: ConnectedClaimed -> Terminated"]
+    );
+    pool.expect(&[]);
+    pool.expect_spread(&[("a", 1)]);
+}
+
+#[test]
+fn an_unused_connection_is_checked_and_a_used_one_is_not() {
+    let mut pool = Pool::connected_to(
+        Policy {
+            rebalance_interval: Duration::MAX,
+            ..small()
+        },
+        &["a"],
+    );
+    pool.pass(ms(29_000));
+    let grant = pool.claim();
+    pool.release(grant);
+    pool.connect_all();
+    // Slot 2 was used within the interval, slot 1 was not, and slot 3 is younger.
+    assert_eq!(pool.pass(ms(1_000)), ["30000: check a#1"]);
+    pool.accept(Input::Checked(pool.jobs["a#1"]));
+    pool.expect(&[]);
+    let outputs = pool.pass(ms(30_000));
+    assert_eq!(
+        outputs,
+        ["59000: check a#3", "60000: check a#1", "60000: check a#2"]
+    );
+}
+
+#[test]
+fn a_claimed_connection_is_never_checked() {
+    let mut pool = Pool::connected_to(
+        Policy {
+            max_slots: 1,
+            ..small()
+        },
+        &["a"],
+    );
+    let grant = pool.claim();
+    assert_eq!(pool.pass(ms(100_000)), [""; 0]);
+    pool.release(grant);
+    assert_eq!(pool.pass(ms(49_999)), [""; 0]);
+    assert_eq!(pool.pass(ms(1)), ["150000: check a#1"]);
+}
+
+#[test]
+fn a_failed_check_backs_off_and_a_hanging_one_times_out() {
+    let mut pool = Pool::connected_to(
+        Policy {
+            spares_wanted: 2,
+            ..small()
+        },
+        &["a"],
+    );
+    let outputs = pool.pass(ms(30_000));
+    assert_eq!(outputs, ["30000: check a#1", "30000: check a#2"]);
+    pool.accept(Input::CheckFailed(pool.jobs["a#1"], &"silence"));
+    let outputs = pool.pass(ms(3_000));
+    // The last connection is gone: the backend is probed by one slot from now on.
+    assert_eq!(
+        outputs,
+        [
+            "30020: connect a#1",
+            "33000: abort a#2 after 3s",
+            "33000: abort a#1"
+        ]
+    );
+    assert_eq!(
+        pool.told(&["failed"]),
+        [
+            "a#1 check failed: silence",
+            "a#2 check failed: Timeout after 3s"
+        ]
+    );
+    assert_eq!(pool.told(&["failed"]), [""; 0]);
+}
+
+#[test]
+fn a_claim_waits_for_a_check_to_end() {
+    let mut pool = Pool::connected_to(
+        Policy {
+            spares_wanted: 1,
+            max_slots: 1,
+            ..small()
+        },
+        &["a"],
+    );
+    assert_eq!(pool.pass(ms(30_000)), ["30000: check a#1"]);
+    pool.wait(None);
+    pool.accept(Input::Checked(pool.jobs["a#1"]));
+    pool.expect(&["grant claim 1: a#1"]);
+}
+
+#[test]
+fn recycling_is_bounded_and_ends_in_rest_or_back_off() {
+    let mut pool = Pool::connected_to(
+        Policy {
+            max_slots: 1,
+            ..small()
+        },
+        &["a"],
+    );
+    for well in [true, false] {
+        let grant = pool.claim();
+        let job = pool
+            .machine
+            .recycling(pool.now, grant.slot, &mut ())
+            .unwrap();
+        pool.audit();
+        let recycled = if well {
+            Input::Recycled(job)
+        } else {
+            Input::RecycleFailed(job, &"in a transaction")
+        };
+        pool.accept(recycled);
+    }
+    assert_eq!(
+        pool.told(&["failed"]),
+        ["a#1 recycle failed: in a transaction"]
+    );
+    assert_eq!(pool.pass(ms(20)), ["20: connect a#1"]);
+    pool.connect("a#1");
+    let grant = pool.claim();
+    pool.machine.recycling(pool.now, grant.slot, &mut ());
+    assert_eq!(pool.pass(ms(3_000)), ["3020: abort a#1 after 3s"]);
+}
+
+#[test]
+fn a_goodbye_is_said_where_there_is_one_and_counts_until_it_is_over() {
+    let policy = Policy {
+        max_slots: 2,
+        ..small()
+    };
+    let mut pool = Pool::with(policy, Hooks::ALL, Dice::scripted([]));
+    pool.backends(&["a"]);
+    pool.connect_all();
+    pool.backends(&["b"]);
+    // Both of a's say goodbye; until that is over there is no room for b's (promise 1).
+    let outputs = pool.outputs();
+    assert_eq!(outputs, ["say goodbye on a#1", "say goodbye on a#2"]);
+    pool.accept(Input::Closed(pool.jobs["a#1"]));
+    pool.expect(&["connect b#3"]);
+    // The other never ends; it is bounded.
+    let outputs = pool.pass(ms(3_000));
+    assert_eq!(outputs, ["3000: abort a#2 after 3s", "3000: connect b#4"]);
+}
+
+#[test]
+fn connections_that_came_about_together_are_not_checked_together() {
+    let policy = Policy {
+        spares_wanted: 4,
+        ..small()
+    };
+    let mut pool = Pool::with(
+        policy,
+        Hooks {
+            close: false,
+            ..Hooks::ALL
+        },
+        Dice::seeded(1),
+    );
+    pool.backends(&["a"]);
+    pool.connect_all();
+    let mut outputs = pool.pass(ms(33_750));
+    outputs.retain(|output| output.contains("check"));
+    assert_eq!(outputs.len(), 4);
+    let times: BTreeSet<&str> = outputs
+        .iter()
+        .map(|it| it.split(':').next().unwrap())
+        .collect();
+    assert_eq!(times.len(), 4, "{outputs:?}");
+    assert!(
+        outputs.iter().all(|it| it.as_str() >= "30000"),
+        "{outputs:?}"
+    );
+}
+
+#[test]
+fn without_a_check_to_run_nothing_is_checked() {
+    let mut pool = Pool::with(small(), Hooks::NONE, Dice::scripted([]));
+    pool.backends(&["a"]);
+    pool.connect_all();
+    assert_eq!(pool.pass(ms(1_000_000)), [""; 0]);
+}

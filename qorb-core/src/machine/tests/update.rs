@@ -1,1 +1,231 @@
-//! To come.
+//! Backends that come, change, go and come back; large sets; the pool's end.
+
+use super::*;
+
+#[test]
+fn a_removed_backend_is_drained() {
+    let mut pool = Pool::connected_to(
+        Policy {
+            spares_wanted: 3,
+            ..small()
+        },
+        &["a"],
+    );
+    let held = pool.claim();
+    pool.expect(&["connect a#4"]);
+    pool.backends(&["b"]);
+    // Idle connections close at once, attempts are aborted, and the claimed one counts against the cap until it is back.
+    let mut outputs = pool.outputs();
+    outputs.sort();
+    assert_eq!(
+        outputs,
+        [
+            "abort a#4",
+            "close a#1",
+            "close a#2",
+            "connect b#5",
+            "connect b#6",
+            "connect b#7"
+        ]
+    );
+    assert_eq!(pool.release(held), Next::Timed);
+    pool.give_back(held, Returned::Healthy);
+    pool.expect(&["close a#3"]);
+    assert_eq!(pool.machine.stats().backends.len(), 1);
+}
+
+/// The backend of that name at another address.
+fn elsewhere(name: &str) -> Backend {
+    Backend::new(([127, 0, 0, 2], 5).into()).named(name)
+}
+
+#[test]
+fn a_changed_address_under_one_name_is_another_backend() {
+    let mut pool = Pool::connected_to(
+        Policy {
+            spares_wanted: 1,
+            ..small()
+        },
+        &["a"],
+    );
+    let moved = elsewhere("a");
+    pool.accept(Input::Backends([moved.clone()].into()));
+    let outputs = pool.outputs();
+    assert_eq!(outputs, ["close a#1", "connect a#2"]);
+    assert_eq!(*pool.machine.stats().backends[0].backend, moved);
+}
+
+#[test]
+fn several_addresses_of_one_name_are_several_backends() {
+    let mut pool = Pool::new(Policy {
+        spares_wanted: 2,
+        ..small()
+    });
+    let other = elsewhere("a");
+    pool.accept(Input::Backends([backend("a"), other].into()));
+    pool.connect_all();
+    pool.expect_spread(&[("a", 1), ("a", 1)]);
+}
+
+#[test]
+fn promise_1_a_backend_that_comes_back_while_draining_keeps_its_cap() {
+    let mut policy = Policy {
+        spares_wanted: 0,
+        max_slots: 8,
+        ..small()
+    };
+    policy.set_config.max_count = 2;
+    let mut pool = Pool::connected_to(
+        Policy {
+            spares_wanted: 2,
+            ..policy
+        },
+        &["a"],
+    );
+    let held = [pool.claim(), pool.claim()];
+    pool.backends(&[]);
+    pool.backends(&["a"]);
+    pool.expect(&[]);
+    // What clients hold is welcome again.
+    assert_eq!(
+        held.map(|grant| pool.release(grant)),
+        [Next::Idle, Next::Idle]
+    );
+    pool.expect_spread(&[("a", 2)]);
+}
+
+#[test]
+fn of_two_backends_with_one_identity_the_first_counts() {
+    let mut pool = Pool::new(Policy {
+        spares_wanted: 1,
+        ..small()
+    });
+    let mut second = backend("a");
+    second.weight = 9;
+    pool.accept(Input::Backends([backend("a"), second].into()));
+    pool.expect(&["connect a#1"]);
+    assert_eq!(pool.machine.stats().backends[0].backend.weight, 1);
+    assert_eq!(pool.told(&["Repeated"]).len(), 1);
+}
+
+#[test]
+fn an_empty_set_leaves_no_backends() {
+    let mut pool = Pool::connected_to(small(), &["a"]);
+    pool.backends(&[]);
+    pool.expect(&["close a#1", "close a#2"]);
+    pool.wait(Some(ms(1)));
+    assert_eq!(pool.pass(ms(1)), ["1: refuse claim 1: NoBackends"]);
+}
+
+#[test]
+fn the_same_set_again_changes_nothing() {
+    let mut pool = Pool::connected_to(small(), &["a", "b"]);
+    pool.events.0.clear();
+    pool.backends(&["b", "a"]);
+    pool.expect(&[]);
+    assert_eq!(pool.told(&[""]), [""; 0]);
+}
+
+#[test]
+fn a_large_set_is_applied_in_slices_and_connected_to_once() {
+    let policy = Policy {
+        spares_wanted: 2_000,
+        max_slots: 2_000,
+        ..Policy::default()
+    };
+    let names: Vec<String> = (0..1_000).map(|n| format!("{n:03}")).collect();
+    let backends: Vec<Backend> = names.iter().map(|name| backend(name)).collect();
+    let mut pool = Pool::new(policy);
+    pool.accept(Input::Backends(backends.into()));
+    let mut slices = 1;
+    while let Some((at, Wakeup::Update)) = pool.machine.poll_timeout() {
+        assert_eq!(at, pool.now);
+        pool.expect(&[]);
+        pool.timeout();
+        slices += 1;
+    }
+    assert!(slices > 8, "{slices} slices");
+    pool.connect_all();
+    assert_eq!(pool.machine.totals.opened, 2_000);
+    assert!(pool.spread().iter().all(|&(_, slots)| slots == 2));
+}
+
+#[test]
+fn a_newer_set_overtakes_one_that_is_being_applied() {
+    let names: Vec<String> = (0..1_000).map(|n| format!("{n:03}")).collect();
+    let backends: Vec<Backend> = names.iter().map(|name| backend(name)).collect();
+    let mut pool = Pool::new(small());
+    pool.accept(Input::Backends(backends.into()));
+    pool.backends(&["a"]);
+    pool.connect_all();
+    pool.expect_spread(&[("a", 2)]);
+}
+
+#[test]
+fn promise_9_the_end_refuses_aborts_closes_and_nothing_else() {
+    let policy = Policy {
+        spares_wanted: 1,
+        max_slots: 3,
+        ..small()
+    };
+    let mut pool = Pool::connected_to(policy, &["a"]);
+    let held = pool.claim();
+    pool.connect_all();
+    let preparing = pool.claim();
+    pool.expect(&["connect a#3"]);
+    let id = pool
+        .machine
+        .acquiring(pool.now, preparing, None, &mut ())
+        .unwrap();
+    pool.claims.insert(2, id);
+    pool.wait(None);
+    pool.accept(Input::Terminate);
+    let mut outputs = pool.outputs();
+    outputs.sort();
+    assert_eq!(
+        outputs,
+        [
+            "abort a#3",
+            "refuse claim 2: Terminated",
+            "refuse claim 3: Terminated"
+        ]
+    );
+    // What clients hold is closed when it comes back.
+    assert_eq!(pool.release(held), Next::Timed);
+    pool.give_back(held, Returned::Healthy);
+    pool.expect(&["close a#1"]);
+    assert!(!pool.machine.acquired(id, &mut ()));
+    pool.give_back(preparing, Returned::Broken);
+    pool.expect(&[]);
+    assert_eq!(pool.machine.stats().total_slots, 0);
+    assert_eq!(pool.machine.poll_timeout(), None);
+    assert_eq!(pool.ask(None), Err(Refusal::Terminated));
+    assert_eq!(pool.input(Input::Terminate), Handled::Stale);
+    assert_eq!(
+        pool.input(Input::Backends([backend("b")].into())),
+        Handled::Stale
+    );
+}
+
+#[test]
+fn the_same_seed_gives_the_same_decisions() {
+    let run = |seed| {
+        let hooks = Hooks {
+            close: false,
+            ..Hooks::ALL
+        };
+        let mut pool = Pool::with(small(), hooks, Dice::seeded(seed));
+        let mut seen = Vec::new();
+        pool.backends(&["a", "b", "c"]);
+        for _ in 0..200 {
+            seen.extend(pool.outputs());
+            for job in pool.jobs.clone().into_values() {
+                let _ = pool.input(Input::ConnectFailed(job, &"refused"));
+            }
+            seen.extend(pool.pass(ms(50)));
+        }
+        seen
+    };
+    assert_eq!(run(1), run(1));
+    assert_ne!(run(1), run(2));
+}

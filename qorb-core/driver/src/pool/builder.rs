@@ -1,0 +1,158 @@
+//! Making a pool.
+
+use std::fmt;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::pin::Pin;
+
+use qorb_core::Machine;
+use qorb_core::dice::Dice;
+use qorb_core::policy::{CheckedPolicy, Policy};
+
+use crate::backend::{Connection, Connector};
+use crate::hooks::Erased;
+use crate::observer::{Kind, Subscriber};
+use crate::pool::error::{BuildError, RegistrationError};
+use crate::pool::shared::Shared;
+use crate::pool::steward::Steward;
+use crate::pool::{Anchor, Pool};
+use crate::resolver::Resolver;
+use crate::runtime::Runtime;
+use crate::sync::Arc;
+use crate::watch::Audience;
+use qorb_core::io::Hooks;
+
+/// Made by [`Pool::builder`].
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct Builder<Conn: Connection, R: Runtime> {
+    name: Arc<str>,
+    resolver: Pin<Box<dyn Resolver>>,
+    connector: Arc<dyn Erased<Conn>>,
+    hooks: Hooks,
+    policy: Policy,
+    seed: Option<u64>,
+    runtime: Option<R>,
+    subscribers: Vec<Box<dyn Subscriber>>,
+}
+
+impl<Conn: Connection, R: Runtime> Builder<Conn, R> {
+    pub(super) fn new(
+        name: Arc<str>,
+        resolver: impl Resolver,
+        connector: impl Connector<Connection = Conn>,
+    ) -> Self {
+        Self {
+            name,
+            resolver: Box::pin(resolver),
+            hooks: Connector::hooks(&connector),
+            connector: Arc::new(connector),
+            policy: Policy::default(),
+            seed: None,
+            runtime: None,
+            subscribers: Vec::new(),
+        }
+    }
+
+    /// How the pool behaves. By default as [`Policy::default`] says.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// What the pool's draws follow from: which of two backends a claim goes to, how retries are spread. By default
+    /// each pool draws differently.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Where the pool's tasks run. By default in the runtime in which [`build`](Self::build) is called.
+    pub fn runtime(mut self, runtime: R) -> Self {
+        self.runtime = Some(runtime);
+        self
+    }
+
+    /// Who is told what the pool does. May be called again, for others.
+    pub fn observe(mut self, subscriber: impl Subscriber) -> Self {
+        self.subscribers.push(Box::new(subscriber));
+        self
+    }
+
+    /// Starts the pool. It connects at once, in the background.
+    ///
+    /// # Errors
+    ///
+    /// A policy that cannot be carried out, no runtime, or probes that cannot be registered; in the last case the error
+    /// holds a working pool.
+    pub fn build(self) -> Result<Pool<Conn, R>, BuildError<Conn, R>> {
+        let policy = self.policy.clone().check()?;
+        let runtime = self.runtime.clone().or_else(R::current);
+        let runtime = runtime.ok_or(BuildError::NoRuntime)?;
+        let pool = self.start(policy, runtime);
+        register(pool).map_err(BuildError::Registration)
+    }
+
+    /// Starts the pool whatever the policy says, and tells of what had to be changed.
+    pub(super) fn build_clamped(self) -> Result<Pool<Conn, R>, RegistrationError<Conn, R>> {
+        let mut faults = Vec::new();
+        let policy = self.policy.clone().clamp(|fault| faults.push(fault));
+        let runtime = R::current().expect(
+            "Pool::new is called inside a runtime; elsewhere, use Pool::builder and give it one",
+        );
+        let pool = self.start(policy, runtime);
+        for fault in faults {
+            let audience = &pool.anchor.shared.audience;
+            audience.tell_own(Kind::PolicyClamped, &fault.to_string());
+        }
+        register(pool)
+    }
+
+    fn start(self, policy: CheckedPolicy, runtime: R) -> Pool<Conn, R> {
+        let seed = self.seed.unwrap_or_else(random_seed);
+        let hooks = self.hooks;
+        let shared = Arc::new(Shared::new(
+            Audience::new(self.name, self.subscribers),
+            runtime,
+            self.connector,
+            hooks,
+            |now| Machine::new(policy, hooks, Dice::seeded(seed), now),
+        ));
+        let steward = Steward::new(Arc::clone(&shared), self.resolver);
+        shared.runtime.spawn(steward);
+        Pool {
+            anchor: Arc::new(Anchor { shared }),
+        }
+    }
+}
+
+impl<Conn: Connection, R: Runtime> fmt::Debug for Builder<Conn, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("name", &self.name)
+            .field("policy", &self.policy)
+            .field("seed", &self.seed)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The standard library seeds its hashers from the system's entropy.
+fn random_seed() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+#[cfg(feature = "probes")]
+fn register<Conn: Connection, R: Runtime>(
+    pool: Pool<Conn, R>,
+) -> Result<Pool<Conn, R>, RegistrationError<Conn, R>> {
+    match crate::probes::register() {
+        Ok(()) => Ok(pool),
+        Err(error) => Err(RegistrationError { pool, error }),
+    }
+}
+
+#[cfg(not(feature = "probes"))]
+#[expect(clippy::unnecessary_wraps, reason = "with probes it can fail")]
+fn register<Conn: Connection, R: Runtime>(
+    pool: Pool<Conn, R>,
+) -> Result<Pool<Conn, R>, RegistrationError<Conn, R>> {
+    Ok(pool)
+}

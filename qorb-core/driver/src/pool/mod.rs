@@ -1,0 +1,249 @@
+//! The pool.
+
+mod after;
+mod builder;
+mod error;
+pub(crate) mod claims;
+mod job;
+mod ready;
+pub(crate) mod shared;
+mod state;
+mod stats_stream;
+mod steward;
+mod terminate;
+mod watchers;
+
+use std::fmt;
+use std::time::Duration;
+
+use qorb_core::io::Input;
+use qorb_core::policy::{Policy, PolicyError};
+use qorb_core::stats::Stats;
+
+use crate::backend::{Connection, Connector};
+use crate::claim::{Claim, Patience};
+use crate::resolver::Resolver;
+use crate::runtime::Runtime;
+use crate::sync::Arc;
+use shared::Shared;
+
+pub use builder::Builder;
+pub use error::{Attempt, BuildError, Error, LastFailure, RegistrationError};
+pub use ready::Ready;
+pub use stats_stream::StatsStream;
+pub use terminate::{Terminate, Terminated};
+
+/// Connections to a service's backends, kept ready for use.
+///
+/// Cheap to clone, and all clones are the same pool. When the last is dropped, the pool is
+/// [terminated](Self::terminate); handles that clients still hold stay good until they are dropped.
+pub struct Pool<Conn: Connection, R: Runtime> {
+    pub(crate) anchor: Arc<Anchor<Conn, R>>,
+}
+
+/// What the clones of a pool share, and its tasks and handles do not: its drop is that of the last clone.
+pub(crate) struct Anchor<Conn: Connection, R: Runtime> {
+    pub(crate) shared: Arc<Shared<Conn, R>>,
+}
+
+impl<Conn: Connection, R: Runtime> Drop for Anchor<Conn, R> {
+    fn drop(&mut self) {
+        self.shared.terminate();
+    }
+}
+
+impl<Conn: Connection, R: Runtime> Pool<Conn, R> {
+    /// Starts a pool in the calling runtime. It connects at once, in the background.
+    ///
+    /// An impossible value in `policy` is replaced by the nearest possible one, with a warning event;
+    /// [`builder`](Self::builder) refuses it instead.
+    ///
+    /// # Errors
+    ///
+    /// The probes could not be registered. Both variants of the result give the pool; see
+    /// [`RegistrationError::into_inner`].
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime.
+    pub fn new(
+        name: impl Into<Arc<str>>,
+        resolver: impl Resolver,
+        connector: impl Connector<Connection = Conn>,
+        policy: Policy,
+    ) -> Result<Self, RegistrationError<Conn, R>> {
+        let builder = Self::builder(name, resolver, connector);
+        builder.policy(policy).build_clamped()
+    }
+
+    /// A pool with more to choose: its policy, its runtime, who observes it.
+    pub fn builder(
+        name: impl Into<Arc<str>>,
+        resolver: impl Resolver,
+        connector: impl Connector<Connection = Conn>,
+    ) -> Builder<Conn, R> {
+        Builder::new(name.into(), resolver, connector)
+    }
+
+    /// Asks for a connection, and waits for one as long as the policy's `claim_timeout` says, counted from when it could
+    /// not be had at once.
+    ///
+    /// The future does nothing until it is polled, and may be dropped at any time: it leaves nothing behind. It need not
+    /// run in the pool's runtime.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    #[inline]
+    pub fn claim(&self) -> Claim<'_, Conn, R> {
+        Claim::new(self, Patience::Policy)
+    }
+
+    /// Asks for a connection that is to be had at once. Waits for nothing but the connector's `on_acquire`, if there is
+    /// one; if that fails, it tries the next connection.
+    ///
+    /// # Errors
+    ///
+    /// As for [`claim`](Self::claim), but at once. In particular, where others wait there is nothing to be had.
+    #[inline]
+    pub fn try_claim(&self) -> Claim<'_, Conn, R> {
+        Claim::new(self, Patience::None)
+    }
+
+    /// Asks for a connection, and waits for one for `patience`, whatever the policy says. [`Duration::MAX`] waits for
+    /// ever.
+    ///
+    /// # Errors
+    ///
+    /// As for [`claim`](Self::claim).
+    #[inline]
+    pub fn claim_within(&self, patience: Duration) -> Claim<'_, Conn, R> {
+        Claim::new(self, Patience::Within(patience))
+    }
+
+    /// Waits until `n` connections are up, claimed ones included.
+    ///
+    /// It asks for none: a pool keeps as many as its policy says (`spares_wanted` beyond those in use), and this waits
+    /// as long as there are fewer. May be dropped at any time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooMany`] if `n` is more than `max_slots`, and [`Error::Terminated`] when the pool ends.
+    pub fn ready(&self, n: usize) -> Ready<Conn, R> {
+        Ready::new(Arc::clone(&self.anchor.shared), n)
+    }
+
+    /// What the pool is doing, in numbers. Takes time in proportion to the number of backends.
+    pub fn stats(&self) -> Stats {
+        self.anchor.shared.state.lock().machine.stats()
+    }
+
+    /// The statistics now, and again after each `interval` (at least a millisecond); a stream that ends with the pool.
+    pub fn stats_every(&self, interval: Duration) -> StatsStream<Conn, R> {
+        StatsStream::new(Arc::clone(&self.anchor.shared), interval)
+    }
+
+    /// Changes how the pool behaves. It adapts at once where more is wanted, and as connections come free where less.
+    ///
+    /// # Errors
+    ///
+    /// The policy cannot be carried out; nothing has changed.
+    pub fn set_policy(&self, policy: Policy) -> Result<(), PolicyError> {
+        let policy = policy.check()?;
+        let shared = &self.anchor.shared;
+        shared.round(|state, now, after| {
+            let _ = state.ask(&shared.audience, |machine, watch| {
+                machine.handle(now.machine, Input::Policy(policy), watch)
+            });
+            state.watchers.wake_hopeful(after);
+        });
+        Ok(())
+    }
+
+    /// Ends the pool, at once: claims that wait are refused, idle connections closed, connects stopped. Connections that
+    /// clients hold stay good, and are closed when they are returned.
+    ///
+    /// The future that it gives waits for the connector's goodbyes (`close`), each of which is bounded by the policy's
+    /// `health_check_timeout`, and for nothing else. Terminating again changes nothing, and waits the same.
+    pub fn terminate(&self) -> Terminate<Conn, R> {
+        self.anchor.shared.terminate();
+        Terminate::new(Arc::clone(&self.anchor.shared))
+    }
+
+    /// The name that it was given.
+    pub fn name(&self) -> &str {
+        &self.anchor.shared.audience.pool
+    }
+
+    /// Recounts everything and compares, for tests and the doubtful. Takes time in proportion to slots, backends and
+    /// claims, with the pool's lock held.
+    ///
+    /// # Errors
+    ///
+    /// A defect of qorb.
+    pub fn audit(&self) -> Result<(), AuditError> {
+        let state = self.anchor.shared.state.lock();
+        state.machine.audit().map_err(AuditError::Machine)?;
+        let (seats, unclaimed) = (state.seats_taken(), state.machine.stats().slots.unclaimed_slots);
+        if seats == unclaimed {
+            Ok(())
+        } else {
+            Err(AuditError::Seats { seats, unclaimed })
+        }
+    }
+}
+
+/// What [`Pool::audit`] found wrong.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuditError {
+    /// The machine's books are wrong.
+    #[error(transparent)]
+    Machine(qorb_core::machine::AuditError),
+    /// The driver's are.
+    #[error("{unclaimed} slots are unclaimed, but the driver keeps {seats} connections")]
+    Seats {
+        /// Connections that lie in the driver.
+        seats: usize,
+        /// Slots whose connection should.
+        unclaimed: usize,
+    },
+}
+
+impl<Conn: Connection, R: Runtime> Clone for Pool<Conn, R> {
+    fn clone(&self) -> Self {
+        Self {
+            anchor: Arc::clone(&self.anchor),
+        }
+    }
+}
+
+/// A short page: what the pool holds, and how its backends are.
+impl<Conn: Connection, R: Runtime> fmt::Debug for Pool<Conn, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stats = self.stats();
+        let backends = stats.backends.iter().map(|it| {
+            let state = match (it.draining, it.online, it.failing) {
+                (true, ..) => "draining",
+                (_, true, _) => "online",
+                (.., true) => "failing",
+                _ => "connecting",
+            };
+            format!(
+                "{} {state}: {} of {} connected, {} claimed",
+                it.backend,
+                it.slots.connected_slots(),
+                it.share,
+                it.slots.claimed_slots
+            )
+        });
+        f.debug_struct("Pool")
+            .field("name", &self.name())
+            .field("connected", &stats.slots.connected_slots())
+            .field("claimed", &stats.slots.claimed_slots)
+            .field("waiting", &stats.waiting)
+            .field("max_slots", &stats.max_slots)
+            .field("backends", &backends.collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}

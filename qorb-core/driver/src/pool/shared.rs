@@ -1,0 +1,321 @@
+//! What a pool's clones, handles and tasks share: the lock, the rounds under it, and what follows each.
+
+use std::collections::VecDeque;
+use std::time::Instant as Clock;
+
+use qorb_core::Machine;
+use qorb_core::event::{Event, Reason};
+use qorb_core::io::{Handled, Hooks, Input, Returned};
+use qorb_core::time::Instant;
+
+use crate::backend::{Backend, Connection, Error};
+use crate::hooks::Erased;
+use crate::observer::Record;
+use crate::panics::{caught, quietly};
+use crate::pool::after::After;
+use crate::pool::error::{Attempt, LastFailure};
+use crate::pool::job::{self, Task, Work};
+use crate::pool::state::{Released, State};
+use crate::runtime::Runtime;
+use crate::seat::{Home, Hook, How, Seat};
+use crate::signal::Signal;
+use crate::sync::{Arc, Mutex};
+use crate::watch::Audience;
+
+pub(crate) struct Shared<Conn: Connection, R: Runtime> {
+    pub(crate) audience: Audience,
+    pub(crate) runtime: R,
+    pub(crate) connector: Arc<dyn Erased<Conn>>,
+    pub(crate) hooks: Hooks,
+    /// Raised when the steward's timer would go off too late, and when the pool has ended.
+    pub(super) steward: Signal,
+    pub(super) state: Mutex<State<Conn>>,
+    launcher: Mutex<Launcher<Conn>>,
+    /// The machine's epoch on the runtime's clock.
+    epoch: Clock,
+}
+
+/// A moment, as the runtime and as the machine see it.
+#[derive(Clone, Copy)]
+pub(crate) struct Now {
+    pub(crate) clock: Clock,
+    pub(crate) machine: Instant,
+}
+
+/// Jobs that wait to be spawned.
+///
+/// A runtime that shuts down drops a task at once, which reports its job as lost, which may make the machine ask for
+/// another job. So that this goes round in a loop and not ever deeper into the stack, one thread at a time spawns.
+struct Launcher<Conn> {
+    queue: VecDeque<Work<Conn>>,
+    busy: bool,
+}
+
+impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
+    pub(super) fn new(
+        audience: Audience,
+        runtime: R,
+        connector: Arc<dyn Erased<Conn>>,
+        hooks: Hooks,
+        machine: impl FnOnce(Instant) -> Machine,
+    ) -> Self {
+        Self {
+            audience,
+            epoch: runtime.now(),
+            runtime,
+            connector,
+            hooks,
+            steward: Signal::default(),
+            state: Mutex::new(State::new(machine(Instant::EPOCH))),
+            launcher: Mutex::new(Launcher {
+                queue: VecDeque::new(),
+                busy: false,
+            }),
+        }
+    }
+
+    pub(crate) fn clock(&self) -> Now {
+        let clock = self.runtime.now();
+        let nanos = clock.saturating_duration_since(self.epoch).as_nanos();
+        Now {
+            clock,
+            machine: Instant::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)),
+        }
+    }
+
+    /// The moment on the runtime's clock; `None` if that cannot hold it.
+    pub(super) fn to_clock(&self, at: Instant) -> Option<Clock> {
+        self.epoch.checked_add(at.since(Instant::EPOCH))
+    }
+
+    /// One round under the lock that takes the time. `step` makes calls into the machine; what the machine then says is
+    /// done, and what follows from it outside the lock too.
+    pub(crate) fn round<T>(
+        self: &Arc<Self>,
+        step: impl FnOnce(&mut State<Conn>, Now, &mut After<Conn>) -> T,
+    ) -> T {
+        let now = self.clock();
+        let mut after = After::new();
+        let result = {
+            let mut state = self.state.lock();
+            let result = step(&mut state, now, &mut after);
+            state.drain(now.clock, &mut after);
+            state.close_round(&mut after);
+            if let Some(records) = self.records(&mut state) {
+                after.records = records;
+            }
+            result
+        };
+        self.finish(after);
+        result
+    }
+
+    /// What there is to tell after a round. Called under the lock.
+    #[inline]
+    pub(super) fn records(&self, state: &mut State<Conn>) -> Option<Vec<Record>> {
+        if state.log.is_empty() {
+            return None;
+        }
+        Some(state.log.take(self.audience.spare()))
+    }
+
+    /// What follows a round that took no time.
+    #[inline]
+    pub(super) fn follow_up(self: &Arc<Self>, records: Option<Vec<Record>>, needs_time: bool) {
+        if let Some(records) = records {
+            self.audience.deliver(records);
+        }
+        if needs_time {
+            self.catch_up();
+        }
+    }
+
+    /// Gives the machine the time that it asked for.
+    #[cold]
+    fn catch_up(self: &Arc<Self>) {
+        self.round(|state, now, _| {
+            state.ask(&self.audience, |machine, watch| {
+                machine.handle_timeout(now.machine, watch);
+            });
+        });
+    }
+
+    /// Does what could not be done under the lock.
+    fn finish(self: &Arc<Self>, mut after: After<Conn>) {
+        if !after.closing.is_empty() {
+            let closing = std::mem::take(&mut after.closing);
+            quietly(|| self.runtime.within(|| drop(closing)));
+        }
+        after.run();
+        if !after.records.is_empty() {
+            self.audience.deliver(std::mem::take(&mut after.records));
+        }
+        if !after.work.is_empty() {
+            self.launch(std::mem::take(&mut after.work));
+        }
+        if after.steward {
+            self.steward.raise();
+        }
+    }
+
+    fn launch(self: &Arc<Self>, work: Vec<Work<Conn>>) {
+        {
+            let mut launcher = self.launcher.lock();
+            launcher.queue.extend(work);
+            if std::mem::replace(&mut launcher.busy, true) {
+                return;
+            }
+        }
+        while let Some(work) = self.next_work() {
+            quietly(|| self.runtime.spawn(job::run(Arc::clone(self), work)));
+        }
+    }
+
+    fn next_work(&self) -> Option<Work<Conn>> {
+        let mut launcher = self.launcher.lock();
+        let work = launcher.queue.pop_front();
+        launcher.busy = work.is_some();
+        work
+    }
+
+    /// Tells the machine something that brings no connection with it.
+    pub(crate) fn handle(self: &Arc<Self>, input: Input<'_>) -> Handled {
+        self.round(|state, now, _| {
+            state.ask(&self.audience, |machine, watch| {
+                machine.handle(now.machine, input, watch)
+            })
+        })
+    }
+
+    /// Takes back a connection that can be lent again.
+    #[inline]
+    pub(super) fn release(self: &Arc<Self>, seat: Box<Seat<Conn>>) {
+        let (released, records, needs_time) = {
+            let mut state = self.state.lock();
+            let released = state.release(&self.audience, seat);
+            let records = self.records(&mut state);
+            (released, records, state.machine.needs_time())
+        };
+        self.settle(released);
+        self.follow_up(records, needs_time);
+    }
+
+    /// What is left to do for a connection that came back.
+    #[inline]
+    pub(super) fn settle(self: &Arc<Self>, released: Released<Conn>) {
+        match released {
+            Released::Done => {}
+            Released::Wake(waker) => quietly(|| waker.wake()),
+            Released::Timed(seat) => self.release_timed(seat),
+            Released::Stale(seat) => self.close(seat),
+        }
+    }
+
+    #[cold]
+    fn release_timed(self: &Arc<Self>, seat: Box<Seat<Conn>>) {
+        let input = Input::Returned(seat.slot, Returned::Healthy);
+        self.round(|state, now, after| {
+            let handled = state.ask(&self.audience, |machine, watch| {
+                machine.handle(now.machine, input, watch)
+            });
+            match handled {
+                Handled::Accepted => state.put_seat(seat),
+                Handled::Stale => after.closing.push(seat),
+            }
+        });
+    }
+
+    /// Takes back a slot whose connection will not be lent again.
+    pub(crate) fn retire(self: &Arc<Self>, seat: Box<Seat<Conn>>, how: Returned) {
+        let slot = seat.slot;
+        self.close(seat);
+        // If there is no such slot any more, there is nothing left to say of it.
+        let _ = self.handle(Input::Returned(slot, how));
+    }
+
+    /// Closes a connection without a goodbye, here and now.
+    pub(crate) fn close(&self, seat: Box<Seat<Conn>>) {
+        quietly(|| self.runtime.within(|| drop(seat)));
+    }
+
+    /// Runs the first poll of `on_recycle`, which is often the last, and takes the connection back.
+    fn recycle(self: &Arc<Self>, mut seat: Box<Seat<Conn>>) {
+        let (slot, backend) = (seat.number, Arc::clone(&seat.backend));
+        let backend = &*backend;
+        self.audience.tell(&Event::RecycleStart { slot, backend });
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        let polled = self.runtime.within(|| seat.poll_hook(Hook::Recycle, &mut cx));
+        match polled {
+            std::task::Poll::Ready(Ok(())) => {
+                self.audience.tell(&Event::RecycleDone { slot });
+                self.release(seat);
+            }
+            std::task::Poll::Ready(Err(error)) => {
+                let words = words_of(&error);
+                let reason = Reason::Error(&words);
+                self.audience.tell(&Event::RecycleFailed { slot, backend, reason });
+                self.note_failure(&seat.backend, Attempt::Recycle, error);
+                self.retire(seat, Returned::Broken);
+            }
+            std::task::Poll::Pending => self.recycle_later(seat),
+        }
+    }
+
+    /// Leaves an `on_recycle` that has to wait to a task.
+    fn recycle_later(self: &Arc<Self>, seat: Box<Seat<Conn>>) {
+        self.round(|state, now, after| {
+            let slot = seat.slot;
+            let job = state.ask(&self.audience, |machine, watch| {
+                machine.recycling(now.machine, slot, watch)
+            });
+            let Some(job) = job else {
+                after.closing.push(seat);
+                return;
+            };
+            let backend = Arc::clone(&seat.backend);
+            let abort = state.begin(job, Attempt::Recycle, &backend);
+            let task = Task::Recycle { seat };
+            after.work.push(Work { job, backend, abort, task });
+        });
+    }
+
+    /// Keeps a failure for those who are told of it later.
+    pub(crate) fn note_failure(
+        &self,
+        backend: &Arc<Backend>,
+        attempt: Attempt,
+        error: Error,
+    ) -> Arc<LastFailure> {
+        let at = self.clock().clock;
+        let failure = Arc::new(LastFailure::new(Arc::clone(backend), attempt, error, at));
+        let old = {
+            let mut state = self.state.lock();
+            state.last_failure.replace(Arc::clone(&failure))
+        };
+        quietly(|| drop(old));
+        failure
+    }
+}
+
+impl<Conn: Connection, R: Runtime> Home<Conn> for Shared<Conn, R> {
+    #[inline]
+    fn take_back(self: Arc<Self>, seat: Box<Seat<Conn>>, how: How) {
+        let slot = seat.number;
+        self.audience.tell(&Event::HandleReturned { slot });
+        match how {
+            How::Used | How::Dirty if self.hooks.on_recycle => self.recycle(seat),
+            How::Used => self.release(seat),
+            How::Dirty | How::Discarded => self.retire(seat, Returned::Broken),
+            How::Detached => self.retire(seat, Returned::Detached),
+        }
+    }
+
+    fn now(&self) -> Instant {
+        self.clock().machine
+    }
+}
+
+/// What an error says. Somebody else wrote it, so it is not to be asked under the lock.
+pub(crate) fn words_of(error: &Error) -> String {
+    caught(|| error.to_string()).unwrap_or_else(|words| format!("(its Display panicked: {words})"))
+}
