@@ -243,6 +243,10 @@ mod tests {
         queue.retry(five);
         queue.retry(three);
         assert_eq!(order(&queue), [3, 5, 9, 8, 7]);
+        let four = queue.acquiring(ticket(4, None), SLOT);
+        queue.retry(four);
+        assert_eq!(order(&queue), [3, 4, 5, 9, 8, 7]);
+        queue.remove(four);
         assert_eq!(queue.head(), Some(three));
         queue.grant(three, SLOT);
         assert_eq!(order(&queue), [5, 9, 8, 7]);

@@ -233,15 +233,16 @@ impl Machine {
     fn try_grant(&mut self, ticket: Ticket, observer: &mut impl Observer) -> Option<Grant> {
         let claim = ticket.number;
         observer.observe(&Event::PoolClaimStart { claim });
-        let taken = if self.queue.waiting() == 0 {
-            self.take_idle(claim, observer)
-        } else {
-            None
-        };
-        let Some((slot, number)) = taken else {
+        let Some((slot, number)) = self.take_idle(claim, observer) else {
             observer.observe(&Event::PoolClaimFailed { claim });
             return None;
         };
+        // What has come free was offered to those who wait, so that nobody can be overtaken here (promises 5 and 6).
+        debug_assert_eq!(
+            self.queue.waiting(),
+            0,
+            "a slot was idle while claims waited"
+        );
         observer.observe(&Event::PoolClaimDone {
             claim,
             slot: number,

@@ -92,6 +92,24 @@ fn promise_12_a_backend_that_comes_back_gets_its_share_at_the_tick() {
 }
 
 #[test]
+fn what_was_to_end_is_judged_afresh_at_each_tick() {
+    let policy = Policy {
+        spares_wanted: 4,
+        ..small()
+    };
+    let mut pool = Pool::connected_to(policy, &["a"]);
+    let held: Vec<Grant> = (0..4).map(|_| pool.claim()).collect();
+    pool.backends(&["a", "b"]);
+    // Two of a's are to end when they come back, for b should have them. But b goes again.
+    assert_eq!(pool.pass(ms(10_000)), [""; 0]);
+    pool.backends(&["a"]);
+    assert_eq!(pool.pass(ms(10_000)), [""; 0]);
+    for grant in held {
+        assert_eq!(pool.release(grant), Next::Idle);
+    }
+}
+
+#[test]
 fn weights_are_followed() {
     let mut pool = Pool::new(eight());
     let mut heavy = backend("a");

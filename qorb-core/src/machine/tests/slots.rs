@@ -247,6 +247,25 @@ fn recycling_is_bounded_and_ends_in_rest_or_back_off() {
 }
 
 #[test]
+fn a_recycled_connection_is_checked_one_interval_later() {
+    let mut pool = Pool::connected_to(
+        Policy {
+            max_slots: 1,
+            ..small()
+        },
+        &["a"],
+    );
+    pool.pass(ms(1_000));
+    let grant = pool.claim();
+    let job = pool
+        .machine
+        .recycling(pool.now, grant.slot, &mut ())
+        .unwrap();
+    pool.accept(Input::Recycled(job));
+    assert_eq!(pool.pass(ms(30_000)), ["31000: check a#1"]);
+}
+
+#[test]
 fn a_goodbye_is_said_where_there_is_one_and_counts_until_it_is_over() {
     let policy = Policy {
         max_slots: 2,
