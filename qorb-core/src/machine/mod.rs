@@ -221,7 +221,7 @@ impl Machine {
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called next, and why. Not after the latest time that the machine was given
-    /// only where work is left: a large update, or growth that a call without a time asked for.
+    /// only where work is left: a large update, or growth that is large or that a call without a time asked for.
     #[inline]
     pub fn poll_timeout(&self) -> Option<(Instant, Wakeup)> {
         if self.update.is_some() {

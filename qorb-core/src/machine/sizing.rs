@@ -62,7 +62,8 @@ impl Machine {
         self.slots.len() < self.policy.max_slots
     }
 
-    /// Opens what slots are wanted, as far as the caps let. While a large set of backends is being applied it waits: who
+    /// Opens what slots are wanted, as far as the caps let; very many not in one go, but in as many as
+    /// [`poll_timeout`](Self::poll_timeout) asks for. While a large set of backends is being applied it waits: who
     /// takes part is not known yet.
     pub(super) fn settle(&mut self, now: Instant, observer: &mut impl Observer) {
         if self.update.is_some() {
@@ -87,8 +88,8 @@ impl Machine {
             self.shares.lower(demand);
             self.review_changed();
         }
-        while self.has_room() {
-            let Some(&set) = self.hungry.first() else {
+        for _ in 0..GROWTH_SLICE {
+            let Some(&set) = self.hungry.first().filter(|_| self.has_room()) else {
                 break;
             };
             let index = self.add_slot(set);
@@ -319,3 +320,6 @@ impl Machine {
         }
     }
 }
+
+/// How many slots are opened in one go.
+const GROWTH_SLICE: usize = 128;

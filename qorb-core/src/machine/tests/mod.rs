@@ -263,7 +263,7 @@ impl Pool {
         self.machine.handle_timeout(self.now, &mut self.events);
         self.audit();
         match self.machine.poll_timeout() {
-            Some((at, wakeup)) if wakeup != Wakeup::Update => {
+            Some((at, wakeup)) if !is_sliced(wakeup) => {
                 assert!(
                     at > self.now,
                     "promise 8: {wakeup:?} is due at {at:?}, now {:?}",
@@ -303,6 +303,7 @@ impl Pool {
     #[track_caller]
     fn connect_all(&mut self) {
         loop {
+            self.give_time();
             let outputs = self.outputs();
             if outputs.is_empty() {
                 break;
@@ -403,6 +404,11 @@ impl Pool {
         let wanted = |event: &String| words.iter().any(|word| event.contains(word));
         events.filter(wanted).collect()
     }
+}
+
+/// Whether this wake-up is for the rest of some large work.
+fn is_sliced(wakeup: Wakeup) -> bool {
+    matches!(wakeup, Wakeup::Update | Wakeup::Growth)
 }
 
 /// Few slots, short times, so that transcripts stay short.

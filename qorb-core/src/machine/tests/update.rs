@@ -145,6 +145,16 @@ fn a_large_set_is_applied_in_slices_and_connected_to_once() {
         slices += 1;
     }
     assert!(slices > 8, "{slices} slices");
+    // So is the opening of very many slots.
+    let first = pool.outputs().len();
+    assert_eq!(
+        pool.machine.poll_timeout(),
+        Some((pool.now, Wakeup::Growth))
+    );
+    assert_eq!(first, 128);
+    for slot in pool.jobs.clone().into_values() {
+        pool.accept(Input::Connected(slot));
+    }
     pool.connect_all();
     assert_eq!(pool.machine.totals.opened, 2_000);
     assert!(pool.spread().iter().all(|&(_, slots)| slots == 2));
