@@ -164,24 +164,24 @@ impl<Conn> fmt::Debug for SharedConnector<Conn> {
 impl<Conn: Connection> Connector for SharedConnector<Conn> {
     type Connection = Conn;
 
-    fn connect(&self, backend: &Backend) -> impl Future<Output = Result<Conn, Error>> + Send {
-        self.0.connect(backend)
+    async fn connect(&self, backend: &Backend) -> Result<Conn, Error> {
+        self.0.connect(backend).await
     }
 
-    fn is_valid(&self, conn: &mut Conn) -> impl Future<Output = Result<(), Error>> + Send {
-        self.0.is_valid(conn)
+    async fn is_valid(&self, conn: &mut Conn) -> Result<(), Error> {
+        self.0.is_valid(conn).await
     }
 
-    fn on_acquire(&self, conn: &mut Conn) -> impl Future<Output = Result<(), Error>> + Send {
-        self.0.on_acquire(conn)
+    async fn on_acquire(&self, conn: &mut Conn) -> Result<(), Error> {
+        self.0.on_acquire(conn).await
     }
 
-    fn on_recycle(&self, conn: &mut Conn) -> impl Future<Output = Result<(), Error>> + Send {
-        self.0.on_recycle(conn)
+    async fn on_recycle(&self, conn: &mut Conn) -> Result<(), Error> {
+        self.0.on_recycle(conn).await
     }
 
-    fn close(&self, conn: Conn) -> impl Future<Output = ()> + Send {
-        self.0.close(conn)
+    async fn close(&self, conn: Conn) {
+        self.0.close(conn).await;
     }
 
     fn hooks(&self) -> Hooks {

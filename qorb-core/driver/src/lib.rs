@@ -18,6 +18,8 @@
 
 pub mod backend;
 pub mod claim;
+#[cfg(feature = "sockets")]
+pub mod connectors;
 pub mod observer;
 pub mod pool;
 pub mod resolver;

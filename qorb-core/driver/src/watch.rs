@@ -68,7 +68,14 @@ impl Audience {
     pub(crate) fn tell(&self, event: &Event<'_>) {
         self.fire(event);
         let interest = self.interest();
-        if !interest.is_empty() && interest.contains(kind_of(event)) {
+        if !interest.is_empty() {
+            self.tell_if(interest, event);
+        }
+    }
+
+    #[cold]
+    fn tell_if(&self, interest: Interest, event: &Event<'_>) {
+        if interest.contains(kind_of(event)) {
             self.deliver_one(&self.record(event, None, true));
         }
     }

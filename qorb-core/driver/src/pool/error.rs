@@ -258,7 +258,7 @@ impl<Conn: Connection, R: Runtime> std::error::Error for RegistrationError<Conn,
 }
 
 /// Why a builder gave no pool, or gave it only by way of the error.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError<Conn: Connection, R: Runtime> {
     /// The policy cannot be carried out.
@@ -270,6 +270,17 @@ pub enum BuildError<Conn: Connection, R: Runtime> {
     /// The probes could not be registered. The pool works; see [`RegistrationError::into_inner`].
     #[error(transparent)]
     Registration(RegistrationError<Conn, R>),
+}
+
+/// By hand, for a derived one would ask that connections and runtimes have one too.
+impl<Conn: Connection, R: Runtime> fmt::Debug for BuildError<Conn, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Policy(error) => f.debug_tuple("Policy").field(error).finish(),
+            Self::NoRuntime => f.write_str("NoRuntime"),
+            Self::Registration(error) => f.debug_tuple("Registration").field(error).finish(),
+        }
+    }
 }
 
 #[cfg(test)]

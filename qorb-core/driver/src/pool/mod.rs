@@ -199,7 +199,7 @@ impl<Conn: Connection, R: Runtime> Pool<Conn, R> {
 pub enum AuditError {
     /// The machine's books are wrong.
     #[error(transparent)]
-    Machine(qorb_core::machine::AuditError),
+    Machine(qorb_core::AuditError),
     /// The driver's are.
     #[error("{unclaimed} slots are unclaimed, but the driver keeps {seats} connections")]
     Seats {

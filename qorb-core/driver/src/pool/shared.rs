@@ -37,7 +37,7 @@ pub(crate) struct Shared<Conn: Connection, R: Runtime> {
 
 /// A moment, as the runtime and as the machine see it.
 #[derive(Clone, Copy)]
-pub(crate) struct Now {
+pub(super) struct Now {
     pub(crate) clock: Clock,
     pub(crate) machine: Instant,
 }
@@ -74,7 +74,7 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
         }
     }
 
-    pub(crate) fn clock(&self) -> Now {
+    pub(super) fn clock(&self) -> Now {
         let clock = self.runtime.now();
         let nanos = clock.saturating_duration_since(self.epoch).as_nanos();
         Now {
@@ -90,7 +90,7 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
 
     /// One round under the lock that takes the time. `step` makes calls into the machine; what the machine then says is
     /// done, and what follows from it outside the lock too.
-    pub(crate) fn round<T>(
+    pub(super) fn round<T>(
         self: &Arc<Self>,
         step: impl FnOnce(&mut State<Conn>, Now, &mut After<Conn>) -> T,
     ) -> T {
@@ -190,12 +190,11 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
     /// Takes back a connection that can be lent again.
     #[inline]
     pub(super) fn release(self: &Arc<Self>, seat: Box<Seat<Conn>>) {
-        let (released, records, needs_time) = {
-            let mut state = self.state.lock();
-            let released = state.release(&self.audience, seat);
-            let records = self.records(&mut state);
-            (released, records, state.machine.needs_time())
-        };
+        let mut state = self.state.lock();
+        let released = state.release(&self.audience, seat);
+        let records = self.records(&mut state);
+        let needs_time = state.machine.needs_time();
+        drop(state);
         self.settle(released);
         self.follow_up(records, needs_time);
     }

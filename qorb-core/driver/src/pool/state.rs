@@ -1,15 +1,16 @@
 //! What the pool's lock guards, and how it is changed. Nothing in this file runs anybody else's code.
 
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::time::Instant as Clock;
 
 use qorb_core::id::{ClaimId, JobId, SlotId};
-use qorb_core::io::{Abort, Next, Output, Refusal};
+use qorb_core::io::{Abort, Grant, Next, Output, Refusal};
 use qorb_core::time::Instant;
 use qorb_core::Machine;
 
 use crate::backend::{Backend, Error};
 use crate::pool::after::After;
+use crate::pool::claims::Granted;
 use crate::pool::error::{Attempt, LastFailure};
 use crate::pool::job::{Task, Work};
 use crate::pool::watchers::Watchers;
@@ -32,6 +33,8 @@ pub(super) struct State<Conn> {
     pub(super) last_failure: Option<Arc<LastFailure>>,
     /// When the steward's timer will go off; `None` for never.
     pub(super) armed: Option<Instant>,
+    /// This round is the steward's own, which arms its timer by what it then sees.
+    pub(super) tending: bool,
 }
 
 /// A job as the pool remembers it.
@@ -75,6 +78,7 @@ impl<Conn> State<Conn> {
             watchers: Watchers::default(),
             last_failure: None,
             armed: None,
+            tending: false,
         }
     }
 
@@ -130,12 +134,38 @@ impl<Conn> State<Conn> {
         }
     }
 
+    /// The connection of a slot that was just granted.
+    #[inline]
+    pub(super) fn seat_for(&mut self, grant: Grant) -> Granted<Conn> {
+        let seat = self.take_seat(grant.slot);
+        (grant, seat.expect("a slot that is granted has its connection here"))
+    }
+
+    /// Ends the wait of a claim that was handed a connection.
+    #[inline]
+    pub(super) fn collect(
+        &mut self,
+        audience: &Audience,
+        claim: ClaimId,
+        seat: Box<Seat<Conn>>,
+    ) -> Poll<Result<Granted<Conn>, Refusal>> {
+        let grant = self.ask(audience, |machine, watch| machine.collect(claim, watch));
+        let grant = grant.expect("a claim that was handed a connection was granted it");
+        Poll::Ready(Ok((grant, seat)))
+    }
+
+    /// Notes who is to be woken for a claim from now on, and gives who was.
+    pub(super) fn replace_waker(&mut self, claim: ClaimId, waker: Waker) -> Option<Waker> {
+        let waiter = at(&mut self.waiters, claim.index());
+        match std::mem::replace(waiter, Waiter::Waiting(waker)) {
+            Waiter::Waiting(old) => Some(old),
+            _ => None,
+        }
+    }
+
     /// Notes who is to be woken for a claim.
     pub(super) fn await_claim(&mut self, claim: ClaimId, waker: Waker, after: &mut After<Conn>) {
-        let waiter = at(&mut self.waiters, claim.index());
-        if let Waiter::Waiting(old) = std::mem::replace(waiter, Waiter::Waiting(waker)) {
-            after.wakers_gone.push(old);
-        }
+        after.wakers_gone.extend(self.replace_waker(claim, waker));
     }
 
     /// What has become of a claim. Anything but waiting is taken, and the record is free again.
@@ -250,25 +280,38 @@ impl<Conn> State<Conn> {
         }
     }
 
-    /// The last thing in each round that took the time: wakes who waits for what has come about, and the steward if its
-    /// timer would go off too late.
+    /// The last thing in each round that took the time: wakes who waits for what has come about, and the steward if it has
+    /// something to do before its timer goes off.
     pub(super) fn close_round(&mut self, after: &mut After<Conn>) {
         let next = self.machine.poll_timeout().map(|(at, _)| at);
-        let earlier = match (next, self.armed) {
-            (Some(next), Some(armed)) => next < armed,
-            (Some(_), None) => true,
-            (None, _) => false,
-        };
-        if earlier {
+        if std::mem::take(&mut self.tending) {
             self.armed = next;
+        } else if is_earlier(next, self.armed) {
+            self.armed = next;
+            after.steward = true;
+        } else {
+            after.steward |= self.is_over();
         }
-        after.steward |= earlier || self.machine.is_terminated();
         self.watchers.wake(&self.machine, after);
+    }
+
+    /// Whether the pool has ended and nothing of it is left.
+    pub(super) fn is_over(&self) -> bool {
+        let machine = &self.machine;
+        machine.is_terminated() && machine.connected() + machine.closing() == 0
     }
 
     /// How many connections lie here, for the audit.
     pub(super) fn seats_taken(&self) -> usize {
         self.seats.iter().flatten().count()
+    }
+}
+
+fn is_earlier(next: Option<Instant>, armed: Option<Instant>) -> bool {
+    match (next, armed) {
+        (Some(next), Some(armed)) => next < armed,
+        (Some(_), None) => true,
+        (None, _) => false,
     }
 }
 

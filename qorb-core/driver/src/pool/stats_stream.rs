@@ -39,9 +39,7 @@ impl<Conn: Connection, R: Runtime> StatsStream<Conn, R> {
     /// Whether a snapshot is due; sees to it that the task is woken when one is.
     fn is_due(&mut self, cx: &mut Context<'_>) -> bool {
         let now = self.wait.shared.runtime.now();
-        if !self.started {
-            self.started = true;
-        } else {
+        if self.started {
             let Some(due) = self.due else {
                 return false;
             };
@@ -50,6 +48,7 @@ impl<Conn: Connection, R: Runtime> StatsStream<Conn, R> {
                 return false;
             }
         }
+        self.started = true;
         self.due = now.checked_add(self.every);
         if let Some(due) = self.due {
             self.timer.as_mut().reset(due);

@@ -133,9 +133,8 @@ struct Tended {
 impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
     /// Passes on what the resolver said and does what is due: at most one slice of work each time.
     fn tend(self: &Arc<Self>, set: Option<AllBackends>) -> Tended {
-        let tended = self.round(|state, now, after| {
-            // Whatever becomes due in this round, the steward is awake to see it.
-            state.armed = Some(Instant::EPOCH);
+        self.round(|state, now, after| {
+            state.tending = true;
             if let Some(set) = set {
                 let _ = state.ask(&self.audience, |machine, watch| {
                     machine.handle(now.machine, Input::Backends(set), watch)
@@ -149,23 +148,19 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
                 });
                 state.drain(now.clock, after);
             }
-            let machine = &state.machine;
-            let next = machine.poll_timeout().map(|(at, _)| at);
-            let ended = machine.is_terminated();
-            let left = machine.claimed() + machine.connected() + machine.closing();
-            state.armed = next;
             Tended {
-                next,
-                ended,
-                over: ended && left == 0,
+                next: state.machine.poll_timeout().map(|(at, _)| at),
+                ended: state.machine.is_terminated(),
+                over: state.is_over(),
             }
-        });
-        tended
+        })
     }
 
     /// Ends the pool: refuses who waits, closes what is idle, stops what is under way.
     pub(super) fn terminate(self: &Arc<Self>) {
         let _ = self.handle(Input::Terminate);
+        // It has a resolver to let go of.
+        self.steward.raise();
     }
 }
 

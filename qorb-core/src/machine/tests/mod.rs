@@ -5,7 +5,6 @@
 //! pool. Time stands still but for [`Pool::pass`], which stops at every deadline on the way, exactly. After every call everything is
 //! recounted.
 
-mod chaos;
 mod claims;
 mod sizing;
 mod slots;

@@ -1,0 +1,118 @@
+//! The machine under arbitrary inputs, sensible and not, with an owner who keeps books of his own and compares.
+//!
+//! A fuzzer's bytes are read as a [`Script`]: a policy, a seed, and things that happen. [`run`] lets them happen to the real machine, recounts
+//! everything after each, and in the end lets faults stop and sees whether everything comes right. A breach panics, with the number of the
+//! promise where there is one.
+
+mod owner;
+
+use arbitrary::{Arbitrary, Unstructured};
+use qorb_core::io::{Hooks, Returned};
+use qorb_core::policy::Policy;
+use std::time::Duration;
+
+use owner::Owner;
+
+/// What happens to a pool, from its birth on.
+#[derive(Clone, Debug, Arbitrary)]
+pub struct Script {
+    seed: u64,
+    hooks: u8,
+    slots: u8,
+    count: u8,
+    spares: u8,
+    steps: Vec<Step>,
+}
+
+/// One thing that happens. Numbers choose among what there is.
+#[derive(Clone, Debug, Arbitrary)]
+enum Step {
+    Claim {
+        patience: u8,
+        acquires: bool,
+    },
+    Cancel(u8),
+    Release(u8),
+    Return(u8, Condition),
+    Recycle(u8),
+    Collect(u8),
+    /// Work ends; more often well than not.
+    Answer {
+        job: u8,
+        how: u8,
+    },
+    AcquireEnds {
+        claim: u8,
+        well: bool,
+    },
+    Backends(u8),
+    Pass(u16),
+    Policy {
+        slots: u8,
+        count: u8,
+        spares: u8,
+    },
+    /// An answer to work that has been stopped or answered.
+    Stale(u8),
+    /// The end; seldom, so that there is something to end.
+    Terminate(u8),
+}
+
+/// In what condition a connection comes back.
+#[derive(Clone, Copy, Debug, Arbitrary)]
+enum Condition {
+    Healthy,
+    Broken,
+    Detached,
+}
+
+impl From<Condition> for Returned {
+    fn from(condition: Condition) -> Self {
+        match condition {
+            Condition::Healthy => Self::Healthy,
+            Condition::Broken => Self::Broken,
+            Condition::Detached => Self::Detached,
+        }
+    }
+}
+
+impl Script {
+    fn policy(&self) -> Policy {
+        let mut policy = Policy {
+            max_slots: 1 + usize::from(self.slots % 9),
+            spares_wanted: usize::from(self.spares % 9),
+            rebalance_interval: millis(20_000),
+            ..Policy::default()
+        };
+        policy.set_config.max_count = 1 + usize::from(self.count % 6);
+        policy.set_config.max_connection_backoff = millis(2_000);
+        policy
+    }
+
+    fn hooks(&self) -> Hooks {
+        Hooks {
+            is_valid: self.hooks & 1 != 0,
+            close: self.hooks & 2 != 0,
+            ..Hooks::ALL
+        }
+    }
+}
+
+/// Lets what `bytes` say happen to a pool, twice, and gives what the machine put out. Bytes that say nothing are nothing.
+///
+/// # Panics
+///
+/// A promise was broken.
+pub fn run(bytes: &[u8]) -> Vec<String> {
+    let Ok(script) = Script::arbitrary_take_rest(Unstructured::new(bytes)) else {
+        return Vec::new();
+    };
+    let once = Owner::live_through(&script);
+    let again = Owner::live_through(&script);
+    assert_eq!(once, again, "the same inputs gave other outputs");
+    once
+}
+
+const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}

@@ -1,0 +1,68 @@
+//! The qorb connection pool on async-std.
+//!
+//! **async-std is discontinued**: its authors ask everybody to move to smol. This crate is for programs that have not yet. With it, moving is one line:
+//! depend on `qorb-smol` instead of `qorb-async-std`.
+//!
+//! A program needs live connections, now, to backends that work, however they come, go, move and fail. A [`Pool`](pool::Pool) is told by a
+//! [resolver](resolver::Resolver) where the backends are, opens connections to them through a [connector](backend::Connector), and lends them out.
+//!
+//! # The first pool
+//!
+//! ```
+//! use qorb_async_std::connectors::tcp::TcpConnector;
+//! use qorb_async_std::pool::Pool;
+//! use qorb_async_std::resolvers::fixed::FixedResolver;
+//! use async_std::io::WriteExt;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # async_std::task::block_on(async {
+//! # let listener = async_std::net::TcpListener::bind("127.0.0.1:0").await?;
+//! # let address = listener.local_addr()?;
+//! let resolver = FixedResolver::new([address]);
+//! let pool = Pool::builder("greetings", resolver, TcpConnector::new()).build()?;
+//!
+//! let mut stream = pool.claim().await?;
+//! stream.write_all(b"hello").await?;
+//! drop(stream); // gives it back
+//!
+//! pool.terminate().await;
+//! # Ok(())
+//! # })
+//! # }
+//! ```
+//!
+//! # On async-std
+//!
+//! The pool's tasks run on async-std's global executor, which starts its own threads (`ASYNC_STD_THREAD_COUNT`, as many as there are processors by default) and lives as long
+//! as the program. Clients may run on any executor, and drop handles anywhere.
+//!
+//! # Features
+//!
+//! | feature | default | |
+//! |---|---|---|
+//! | `probes` | yes | 26 USDT probes of provider `qorb`, for DTrace and bpftrace |
+//! | `tracing` | yes | events of target `qorb` |
+
+mod runtime;
+
+pub mod connectors;
+
+pub use qorb_driver::{backend, claim, observer, policy, resolver, resolvers, service, slot, stats};
+pub use runtime::{AsyncStd, Timer};
+
+/// The pool, on async-std.
+pub mod pool {
+    use crate::AsyncStd;
+    pub use qorb_driver::pool::*;
+
+    /// Connections to a service's backends, kept ready for use.
+    pub type Pool<Conn> = qorb_driver::pool::Pool<Conn, AsyncStd>;
+    /// Makes a [`Pool`].
+    pub type Builder<Conn> = qorb_driver::pool::Builder<Conn, AsyncStd>;
+    /// Why a [`Pool`] could not be built.
+    pub type BuildError<Conn> = qorb_driver::pool::BuildError<Conn, AsyncStd>;
+    /// The probes could not be registered; holds a working [`Pool`].
+    pub type RegistrationError<Conn> = qorb_driver::pool::RegistrationError<Conn, AsyncStd>;
+}
+
+pub use pool::RegistrationError;

@@ -1,0 +1,127 @@
+//! What happens, as `tracing` events of target `qorb`.
+//!
+//! | level | what |
+//! |---|---|
+//! | error | the resolver panicked |
+//! | warn | a claim refused; a backend's first failed connect since it last connected; a policy that had to be mended; a backend named twice |
+//! | info | a backend comes online, goes offline, is added, is removed; the pool ends |
+//! | debug | further failed connects, connects, checks and recycles that fail, `on_acquire` that fails, the resolver's end, connects, rebalancing |
+//! | trace | all else: each claim, each return, each change of a slot |
+//!
+//! So at "info" a healthy pool is silent, and an outage is told as a story. The fields are `pool`, `claim`, `slot`,
+//! `backend` (its address), `name` (the backend's) and `reason`, those that apply; the message is the record's kind,
+//! in the words of the probes (`connect-failed`).
+
+use std::fmt;
+
+use tracing::level_filters::LevelFilter;
+use tracing::{Level, event};
+
+use crate::observer::{Detail, Interest, Kind, Record};
+
+/// What anybody who listens to `tracing` could want now. One load.
+#[inline]
+pub(crate) fn interest() -> Interest {
+    let level = LevelFilter::current();
+    if level == LevelFilter::OFF {
+        Interest::NONE
+    } else if level == LevelFilter::ERROR {
+        ERRORS
+    } else if level == LevelFilter::WARN {
+        WARNINGS
+    } else if level == LevelFilter::INFO {
+        INFOS
+    } else if level == LevelFilter::DEBUG {
+        DEBUGS
+    } else {
+        Interest::ALL
+    }
+}
+
+/// Emits the event that belongs to `record`.
+pub(crate) fn emit(pool: &str, record: &Record) {
+    // The macro wants each level as a constant.
+    match level_of(record) {
+        Level::ERROR => emit_as!(Level::ERROR, pool, record),
+        Level::WARN => emit_as!(Level::WARN, pool, record),
+        Level::INFO => emit_as!(Level::INFO, pool, record),
+        Level::DEBUG => emit_as!(Level::DEBUG, pool, record),
+        Level::TRACE => emit_as!(Level::TRACE, pool, record),
+    }
+}
+
+macro_rules! emit_as {
+    ($level:expr, $pool:expr, $record:expr) => {{
+        let record = $record;
+        let backend = record.backend.as_deref();
+        event!(
+            target: "qorb",
+            $level,
+            pool = $pool,
+            claim = record.claim,
+            slot = record.slot,
+            backend = backend.map(tracing::field::display),
+            name = backend.map(|backend| backend.name.as_str()),
+            reason = reason_of(record),
+            "{}",
+            record.kind
+        );
+    }};
+}
+use emit_as;
+
+fn level_of(record: &Record) -> Level {
+    match record.kind {
+        Kind::ConnectFailed if !record.news => Level::DEBUG,
+        kind if ERRORS.contains(kind) => Level::ERROR,
+        kind if WARNINGS.contains(kind) => Level::WARN,
+        kind if INFOS.contains(kind) => Level::INFO,
+        kind if DEBUGS.contains(kind) => Level::DEBUG,
+        _ => Level::TRACE,
+    }
+}
+
+fn reason_of(record: &Record) -> Option<tracing::field::DisplayValue<Reason<'_>>> {
+    match &record.detail {
+        Detail::None => None,
+        Detail::Reason(words) if words.is_empty() => None,
+        detail => Some(tracing::field::display(Reason(detail))),
+    }
+}
+
+struct Reason<'a>(&'a Detail);
+
+impl fmt::Display for Reason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Detail::None => Ok(()),
+            Detail::Reason(words) => f.write_str(words),
+            Detail::Refusal(refusal) => write!(f, "{refusal:?}"),
+            Detail::Change { old, new, .. } => write!(f, "{old} to {new}"),
+            Detail::HasUnclaimed(true) => f.write_str("has unclaimed slots"),
+            Detail::HasUnclaimed(false) => f.write_str("has no unclaimed slot"),
+        }
+    }
+}
+
+const ERRORS: Interest = Interest::NONE.with(Kind::ResolverPanicked);
+const WARNINGS: Interest = ERRORS
+    .with(Kind::ClaimFailed)
+    .with(Kind::ConnectFailed)
+    .with(Kind::PolicyClamped)
+    .with(Kind::BackendRepeated);
+const INFOS: Interest = WARNINGS
+    .with(Kind::BackendOnline)
+    .with(Kind::SlotSetOffline)
+    .with(Kind::BackendAdded)
+    .with(Kind::BackendRemoved)
+    .with(Kind::Terminated);
+const DEBUGS: Interest = INFOS
+    .with(Kind::ClaimAcquireFailed)
+    .with(Kind::ConnectStart)
+    .with(Kind::ConnectDone)
+    .with(Kind::HealthCheckFailed)
+    .with(Kind::RecycleFailed)
+    .with(Kind::ResolverEnded)
+    .with(Kind::RebalanceStart)
+    .with(Kind::RebalanceDone);

@@ -1,0 +1,65 @@
+//! The qorb connection pool on smol.
+//!
+//! A program needs live connections, now, to backends that work, however they come, go, move and fail. A [`Pool`](pool::Pool) is told by a
+//! [resolver](resolver::Resolver) where the backends are, opens connections to them through a [connector](backend::Connector), and lends them out.
+//!
+//! # The first pool
+//!
+//! ```
+//! use qorb_smol::connectors::tcp::TcpConnector;
+//! use qorb_smol::pool::Pool;
+//! use qorb_smol::resolvers::fixed::FixedResolver;
+//! use smol::io::AsyncWriteExt;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # smol::block_on(async {
+//! # let listener = smol::net::TcpListener::bind("127.0.0.1:0").await?;
+//! # let address = listener.local_addr()?;
+//! let resolver = FixedResolver::new([address]);
+//! let pool = Pool::builder("greetings", resolver, TcpConnector::new()).build()?;
+//!
+//! let mut stream = pool.claim().await?;
+//! stream.write_all(b"hello").await?;
+//! drop(stream); // gives it back
+//!
+//! pool.terminate().await;
+//! # Ok(())
+//! # })
+//! # }
+//! ```
+//!
+//! # On smol
+//!
+//! The pool's tasks run on smol's global executor, which starts its own threads (`SMOL_THREADS`, one by default) and lives as long as the program. Clients may run on
+//! any executor, and drop handles anywhere.
+//!
+//! # Features
+//!
+//! | feature | default | |
+//! |---|---|---|
+//! | `probes` | yes | 26 USDT probes of provider `qorb`, for DTrace and bpftrace |
+//! | `tracing` | yes | events of target `qorb` |
+
+mod runtime;
+
+pub mod connectors;
+
+pub use qorb_driver::{backend, claim, observer, policy, resolver, resolvers, service, slot, stats};
+pub use runtime::{Smol, Timer};
+
+/// The pool, on smol.
+pub mod pool {
+    use crate::Smol;
+    pub use qorb_driver::pool::*;
+
+    /// Connections to a service's backends, kept ready for use.
+    pub type Pool<Conn> = qorb_driver::pool::Pool<Conn, Smol>;
+    /// Makes a [`Pool`].
+    pub type Builder<Conn> = qorb_driver::pool::Builder<Conn, Smol>;
+    /// Why a [`Pool`] could not be built.
+    pub type BuildError<Conn> = qorb_driver::pool::BuildError<Conn, Smol>;
+    /// The probes could not be registered; holds a working [`Pool`].
+    pub type RegistrationError<Conn> = qorb_driver::pool::RegistrationError<Conn, Smol>;
+}
+
+pub use pool::RegistrationError;

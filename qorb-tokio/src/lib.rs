@@ -1,0 +1,67 @@
+//! The qorb connection pool on tokio.
+//!
+//! A program needs live connections, now, to backends that work, however they come, go, move and fail. A [`Pool`](pool::Pool) is told by a
+//! [resolver](resolver::Resolver) where the backends are, opens connections to them through a [connector](backend::Connector), and lends them out.
+//!
+//! # The first pool
+//!
+//! ```
+//! use qorb_tokio::connectors::tcp::TcpConnector;
+//! use qorb_tokio::pool::Pool;
+//! use qorb_tokio::resolvers::fixed::FixedResolver;
+//! # use tokio::io::AsyncWriteExt;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! # let address = listener.local_addr()?;
+//! let resolver = FixedResolver::new([address]);
+//! let pool = Pool::builder("greetings", resolver, TcpConnector::new()).build()?;
+//!
+//! let mut stream = pool.claim().await?;
+//! stream.write_all(b"hello").await?;
+//! drop(stream); // gives it back
+//!
+//! pool.terminate().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # On tokio
+//!
+//! - The pool runs in the runtime in which it is built, or in the one that [`Tokio::new`] wraps. That runtime needs its time enabled, and for the
+//!   connectors here its I/O (`enable_all`). Clients may run anywhere, and drop handles anywhere.
+//! - When that runtime shuts down, the pool ends: claims are refused, and connections that clients hold stay good until they are dropped. A pool that
+//!   outlives its runtime, in a `static` shared by several tests, say, is therefore of no use to the next; make one for each.
+//! - With time paused (`tokio::time::pause`), the pool's time is paused as well, and advances with it.
+//!
+//! # Features
+//!
+//! | feature | default | |
+//! |---|---|---|
+//! | `probes` | yes | 26 USDT probes of provider `qorb`, for DTrace and bpftrace |
+//! | `tracing` | yes | events of target `qorb` |
+
+mod runtime;
+
+pub mod connectors;
+
+pub use qorb_driver::{backend, claim, observer, policy, resolver, resolvers, service, slot, stats};
+pub use runtime::{Timer, Tokio};
+
+/// The pool, on tokio.
+pub mod pool {
+    use crate::Tokio;
+    pub use qorb_driver::pool::*;
+
+    /// Connections to a service's backends, kept ready for use.
+    pub type Pool<Conn> = qorb_driver::pool::Pool<Conn, Tokio>;
+    /// Makes a [`Pool`].
+    pub type Builder<Conn> = qorb_driver::pool::Builder<Conn, Tokio>;
+    /// Why a [`Pool`] could not be built.
+    pub type BuildError<Conn> = qorb_driver::pool::BuildError<Conn, Tokio>;
+    /// The probes could not be registered; holds a working [`Pool`].
+    pub type RegistrationError<Conn> = qorb_driver::pool::RegistrationError<Conn, Tokio>;
+}
+
+pub use pool::RegistrationError;
