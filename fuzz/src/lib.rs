@@ -81,7 +81,7 @@ impl Script {
         let mut policy = Policy {
             max_slots: 1 + usize::from(self.slots % 9),
             spares_wanted: usize::from(self.spares % 9),
-            rebalance_interval: millis(20_000),
+            rebalance_interval: millis(5_000),
             ..Policy::default()
         };
         policy.set_config.max_count = 1 + usize::from(self.count % 6);

@@ -334,7 +334,7 @@ impl Owner {
                 .collect(claim, &mut ())
                 .expect("a slot that was granted");
             assert_eq!(self.connections[&grant.slot], Place::Granted(claim));
-            self.granted(grant, n % 4 == 0);
+            self.granted(grant, n.is_multiple_of(4));
         }
     }
 
@@ -412,11 +412,11 @@ impl Owner {
     }
 
     /// Faults stop: every answer comes at once and is good, everything held comes back, and time goes on. What the liveness promises
-    /// say must come about.
+    /// say must come about. A backend that recovers may have to wait for a tick to make room for its probe, each for one of its own.
     fn calm(&mut self) {
         let end = self
             .now
-            .after(6 * self.machine.policy().rebalance_interval)
+            .after(12 * self.machine.policy().rebalance_interval)
             .unwrap();
         self.serve_all();
         while let Some((at, _)) = self.machine.poll_timeout().filter(|&(at, _)| at <= end) {

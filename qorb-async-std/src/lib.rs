@@ -47,7 +47,9 @@ mod runtime;
 
 pub mod connectors;
 
-pub use qorb_driver::{backend, claim, observer, policy, resolver, resolvers, service, slot, stats};
+pub use qorb_driver::{
+    backend, claim, observer, policy, resolver, resolvers, service, slot, stats,
+};
 pub use runtime::{AsyncStd, Timer};
 
 /// The pool, on async-std.

@@ -44,7 +44,9 @@ mod runtime;
 
 pub mod connectors;
 
-pub use qorb_driver::{backend, claim, observer, policy, resolver, resolvers, service, slot, stats};
+pub use qorb_driver::{
+    backend, claim, observer, policy, resolver, resolvers, service, slot, stats,
+};
 pub use runtime::{Smol, Timer};
 
 /// The pool, on smol.

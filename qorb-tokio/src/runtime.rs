@@ -66,12 +66,11 @@ pub struct Timer {
 impl qorb_driver::runtime::Timer for Timer {
     fn reset(mut self: Pin<&mut Self>, at: Instant) {
         let at = at.into();
-        match &mut self.sleep {
-            Some(sleep) => sleep.as_mut().reset(at),
-            None => {
-                let sleep = self.runtime.within(|| tokio::time::sleep_until(at));
-                self.sleep = Some(Box::pin(sleep));
-            }
+        if let Some(sleep) = &mut self.sleep {
+            sleep.as_mut().reset(at);
+        } else {
+            let sleep = self.runtime.within(|| tokio::time::sleep_until(at));
+            self.sleep = Some(Box::pin(sleep));
         }
     }
 
