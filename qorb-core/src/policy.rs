@@ -102,7 +102,6 @@ impl Policy {
     /// Mends one field after the other; yields the faults found. What is wrong is said in one place only, here.
     fn mend(&mut self) -> impl Iterator<Item = PolicyError> {
         let set = &mut self.set_config;
-        let order = set.max_connection_backoff < set.min_connection_backoff;
         [
             at_least_one(&mut self.max_slots, "max_slots"),
             at_most_limit(&mut self.max_slots, "max_slots"),
@@ -112,17 +111,7 @@ impl Policy {
                 &mut set.min_connection_backoff,
                 "set_config.min_connection_backoff",
             ),
-            order.then(|| {
-                let fault = Fault::BelowMinimum {
-                    value: set.max_connection_backoff,
-                    minimum: set.min_connection_backoff,
-                };
-                set.max_connection_backoff = set.min_connection_backoff;
-                PolicyError {
-                    field: "set_config.max_connection_backoff",
-                    fault,
-                }
-            }),
+            at_least_the_minimum(set),
             more_than_zero(&mut set.health_interval, "set_config.health_interval"),
             more_than_zero(
                 &mut set.health_check_timeout,
@@ -159,6 +148,18 @@ fn more_than_zero(value: &mut Duration, field: &'static str) -> Option<PolicyErr
         PolicyError {
             field,
             fault: Fault::ZeroDuration,
+        }
+    })
+}
+
+/// The least wait is possible already.
+fn at_least_the_minimum(set: &mut SetConfig) -> Option<PolicyError> {
+    let (value, minimum) = (set.max_connection_backoff, set.min_connection_backoff);
+    (value < minimum).then(|| {
+        set.max_connection_backoff = minimum;
+        PolicyError {
+            field: "set_config.max_connection_backoff",
+            fault: Fault::BelowMinimum { value, minimum },
         }
     })
 }
@@ -243,36 +244,37 @@ mod tests {
         assert!(policy.check().is_ok());
     }
 
+    type Change = fn(&mut Policy);
+
+    /// Every way in which one field can be impossible.
+    const IMPOSSIBLE: [(&str, Change); 9] = [
+        ("max_slots", |p| p.max_slots = 0),
+        ("max_slots", |p| p.max_slots = SLOT_LIMIT + 1),
+        ("rebalance_interval", |p| {
+            p.rebalance_interval = Duration::ZERO
+        }),
+        ("set_config.max_count", |p| p.set_config.max_count = 0),
+        ("set_config.min_connection_backoff", |p| {
+            p.set_config.min_connection_backoff = Duration::ZERO;
+        }),
+        ("set_config.max_connection_backoff", |p| {
+            p.set_config.max_connection_backoff = Duration::ZERO;
+        }),
+        ("set_config.health_interval", |p| {
+            p.set_config.health_interval = Duration::ZERO;
+        }),
+        ("set_config.health_check_timeout", |p| {
+            p.set_config.health_check_timeout = Duration::ZERO;
+        }),
+        ("set_config.connect_timeout", |p| {
+            p.set_config.connect_timeout = Duration::ZERO;
+        }),
+    ];
+
     #[test]
     fn each_impossible_field_is_named() {
-        let zero = Duration::ZERO;
-        let cases: [(&str, Policy); 9] = [
-            ("max_slots", with(|p| p.max_slots = 0)),
-            ("max_slots", with(|p| p.max_slots = SLOT_LIMIT + 1)),
-            ("rebalance_interval", with(|p| p.rebalance_interval = zero)),
-            ("set_config.max_count", with(|p| p.set_config.max_count = 0)),
-            (
-                "set_config.min_connection_backoff",
-                with(|p| p.set_config.min_connection_backoff = zero),
-            ),
-            (
-                "set_config.max_connection_backoff",
-                with(|p| p.set_config.max_connection_backoff = zero),
-            ),
-            (
-                "set_config.health_interval",
-                with(|p| p.set_config.health_interval = zero),
-            ),
-            (
-                "set_config.health_check_timeout",
-                with(|p| p.set_config.health_check_timeout = zero),
-            ),
-            (
-                "set_config.connect_timeout",
-                with(|p| p.set_config.connect_timeout = zero),
-            ),
-        ];
-        for (field, policy) in cases {
+        for (field, change) in IMPOSSIBLE {
+            let policy = with(change);
             let error = policy.clone().check().unwrap_err();
             assert_eq!(error.field, field);
             assert!(error.to_string().starts_with(field), "{error}");
@@ -280,6 +282,25 @@ mod tests {
             let clamped = policy.clamp(|error| reported.push(error));
             assert_eq!(reported, [error]);
             assert!(Policy::clone(&clamped).check().is_ok(), "{field}");
+        }
+    }
+
+    #[test]
+    fn any_two_impossible_fields_are_refused_and_can_be_clamped() {
+        for (one, change) in IMPOSSIBLE {
+            for (other, change_too) in IMPOSSIBLE {
+                let policy = with(|policy| {
+                    change(policy);
+                    change_too(policy);
+                });
+                let error = policy.clone().check().unwrap_err();
+                assert!(
+                    [one, other].contains(&error.field),
+                    "{one}, {other}: {error}"
+                );
+                let clamped = policy.clamp(|_| {});
+                assert_eq!(Policy::clone(&clamped).check().as_ref(), Ok(&clamped));
+            }
         }
     }
 
