@@ -1,8 +1,9 @@
-//! The machine under arbitrary inputs, sensible and not, with an owner who keeps books of his own and compares.
+//! The machine under arbitrary inputs, sensible and not, with an owner who keeps books of his own and
+//! compares.
 //!
-//! A fuzzer's bytes are read as a [`Script`]: a policy, a seed, and things that happen. [`run`] lets them happen to the real machine, recounts
-//! everything after each, and in the end lets faults stop and sees whether everything comes right. A breach panics, with the number of the
-//! promise where there is one.
+//! A fuzzer's bytes are read as a [`Script`]: a policy, a seed, and things that happen. [`run`] lets them
+//! happen to the real machine, recounts everything after each, and in the end lets faults stop and sees
+//! whether everything comes right. A breach panics, with the number of the promise where there is one.
 
 mod owner;
 
@@ -98,7 +99,8 @@ impl Script {
     }
 }
 
-/// Lets what `bytes` say happen to a pool, twice, and gives what the machine put out. Bytes that say nothing are nothing.
+/// Lets what `bytes` say happen to a pool, twice, and gives what the machine put out. Bytes that say nothing
+/// are nothing.
 ///
 /// # Panics
 ///

@@ -411,8 +411,9 @@ impl Owner {
         self.now = end;
     }
 
-    /// Faults stop: every answer comes at once and is good, everything held comes back, and time goes on. What the liveness promises
-    /// say must come about. A backend that recovers may have to wait for a tick to make room for its probe, each for one of its own.
+    /// Faults stop: every answer comes at once and is good, everything held comes back, and time goes on.
+    /// What the liveness promises say must come about. A backend that recovers may have to wait for a tick to
+    /// make room for its probe, each for one of its own.
     fn calm(&mut self) {
         let end = self
             .now

@@ -1,10 +1,11 @@
 //! The qorb connection pool on async-std.
 //!
-//! **async-std is discontinued**: its authors ask everybody to move to smol. This crate is for programs that have not yet. With it, moving is one line:
-//! depend on `qorb-smol` instead of `qorb-async-std`.
+//! **async-std is discontinued**: its authors ask everybody to move to smol. This crate is for programs that
+//! have not yet. With it, moving is one line: depend on `qorb-smol` instead of `qorb-async-std`.
 //!
-//! A program needs live connections, now, to backends that work, however they come, go, move and fail. A [`Pool`](pool::Pool) is told by a
-//! [resolver](resolver::Resolver) where the backends are, opens connections to them through a [connector](backend::Connector), and lends them out.
+//! A program needs live connections, now, to backends that work, however they come, go, move and fail. A
+//! [`Pool`](pool::Pool) is told by a [resolver](resolver::Resolver) where the backends are, opens connections
+//! to them through a [connector](backend::Connector), and lends them out.
 //!
 //! # The first pool
 //!
@@ -33,8 +34,9 @@
 //!
 //! # On async-std
 //!
-//! The pool's tasks run on async-std's global executor, which starts its own threads (`ASYNC_STD_THREAD_COUNT`, as many as there are processors by default) and lives as long
-//! as the program. Clients may run on any executor, and drop handles anywhere.
+//! The pool's tasks run on async-std's global executor, which starts its own threads
+//! (`ASYNC_STD_THREAD_COUNT`, as many as there are processors by default) and lives as long as the program.
+//! Clients may run on any executor, and drop handles anywhere.
 //!
 //! # Features
 //!

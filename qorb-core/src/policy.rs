@@ -251,7 +251,7 @@ mod tests {
         ("max_slots", |p| p.max_slots = 0),
         ("max_slots", |p| p.max_slots = SLOT_LIMIT + 1),
         ("rebalance_interval", |p| {
-            p.rebalance_interval = Duration::ZERO
+            p.rebalance_interval = Duration::ZERO;
         }),
         ("set_config.max_count", |p| p.set_config.max_count = 0),
         ("set_config.min_connection_backoff", |p| {

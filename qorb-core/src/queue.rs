@@ -1,9 +1,10 @@
 //! The claims that could not finish at once: who waits, in what order, and until when.
 //!
-//! First come, first served; only a claim whose `on_acquire` failed goes back to the front, and among those the earlier
-//! claim goes first. Deadlines nearly always come in the order of arrival, since most claims are given the same time; those
-//! stand in a plain list, the *lane*, whose head is the earliest. Only a claim with an earlier deadline than the lane's
-//! last goes into a heap. So entering, leaving and cancelling take constant time but for such claims.
+//! First come, first served; only a claim whose `on_acquire` failed goes back to the front, and among those
+//! the earlier claim goes first. Deadlines nearly always come in the order of arrival, since most claims are
+//! given the same time; those stand in a plain list, the *lane*, whose head is the earliest. Only a claim
+//! with an earlier deadline than the lane's last goes into a heap. So entering, leaving and cancelling take
+//! constant time but for such claims.
 
 use core::cmp::Ordering;
 

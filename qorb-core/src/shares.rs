@@ -1,10 +1,11 @@
 //! How many slots each backend should have: a number of seats dealt out in proportion to weights.
 //!
-//! Seats are dealt one by one, each to whom it serves best by Sainte-Laguë's rule (Webster's): the k-th seat of a
-//! backend of weight w is worth (2k − 1) / w, and the cheapest are dealt, at most a cap to each. With equal weights
-//! that is as even as can be; with others nobody strays from the exact proportion by a whole seat but in contrived cases.
-//! And which seats are dealt depends only on who takes part and how many there are, never on how it came about. So
-//! one more seat, one seat fewer, one backend more or fewer each cost a logarithm for every seat that moves.
+//! Seats are dealt one by one, each to whom it serves best by Sainte-Laguë's rule (Webster's): the k-th seat
+//! of a backend of weight w is worth (2k − 1) / w, and the cheapest are dealt, at most a cap to each. With
+//! equal weights that is as even as can be; with others nobody strays from the exact proportion by a whole
+//! seat but in contrived cases. And which seats are dealt depends only on who takes part and how many there
+//! are, never on how it came about. So one more seat, one seat fewer, one backend more or fewer each cost a
+//! logarithm for every seat that moves.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;

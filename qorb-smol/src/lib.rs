@@ -1,7 +1,8 @@
 //! The qorb connection pool on smol.
 //!
-//! A program needs live connections, now, to backends that work, however they come, go, move and fail. A [`Pool`](pool::Pool) is told by a
-//! [resolver](resolver::Resolver) where the backends are, opens connections to them through a [connector](backend::Connector), and lends them out.
+//! A program needs live connections, now, to backends that work, however they come, go, move and fail. A
+//! [`Pool`](pool::Pool) is told by a [resolver](resolver::Resolver) where the backends are, opens connections
+//! to them through a [connector](backend::Connector), and lends them out.
 //!
 //! # The first pool
 //!
@@ -30,8 +31,8 @@
 //!
 //! # On smol
 //!
-//! The pool's tasks run on smol's global executor, which starts its own threads (`SMOL_THREADS`, one by default) and lives as long as the program. Clients may run on
-//! any executor, and drop handles anywhere.
+//! The pool's tasks run on smol's global executor, which starts its own threads (`SMOL_THREADS`, one by
+//! default) and lives as long as the program. Clients may run on any executor, and drop handles anywhere.
 //!
 //! # Features
 //!

@@ -32,7 +32,8 @@ impl shared::tcp::DialTcp for Dial {
 pub mod unix {
     pub use super::Dial;
 
-    /// Makes plain [`UnixStream`](tokio::net::UnixStream)s, to backends made by [`Backend::unix`](crate::backend::Backend::unix).
+    /// Makes plain [`UnixStream`](tokio::net::UnixStream)s, to backends made by
+    /// [`Backend::unix`](crate::backend::Backend::unix).
     pub type UnixConnector = super::shared::unix::UnixConnector<Dial>;
 }
 

@@ -1,7 +1,8 @@
 //! The qorb connection pool on tokio.
 //!
-//! A program needs live connections, now, to backends that work, however they come, go, move and fail. A [`Pool`](pool::Pool) is told by a
-//! [resolver](resolver::Resolver) where the backends are, opens connections to them through a [connector](backend::Connector), and lends them out.
+//! A program needs live connections, now, to backends that work, however they come, go, move and fail. A
+//! [`Pool`](pool::Pool) is told by a [resolver](resolver::Resolver) where the backends are, opens connections
+//! to them through a [connector](backend::Connector), and lends them out.
 //!
 //! # The first pool
 //!
@@ -29,10 +30,12 @@
 //!
 //! # On tokio
 //!
-//! - The pool runs in the runtime in which it is built, or in the one that [`Tokio::new`] wraps. That runtime needs its time enabled, and for the
-//!   connectors here its I/O (`enable_all`). Clients may run anywhere, and drop handles anywhere.
-//! - When that runtime shuts down, the pool ends: claims are refused, and connections that clients hold stay good until they are dropped. A pool that
-//!   outlives its runtime, in a `static` shared by several tests, say, is therefore of no use to the next; make one for each.
+//! - The pool runs in the runtime in which it is built, or in the one that [`Tokio::new`] wraps. That runtime
+//!   needs its time enabled, and for the connectors here its I/O (`enable_all`). Clients may run anywhere,
+//!   and drop handles anywhere.
+//! - When that runtime shuts down, the pool ends: claims are refused, and connections that clients hold stay
+//!   good until they are dropped. A pool that outlives its runtime, in a `static` shared by several tests,
+//!   say, is therefore of no use to the next; make one for each.
 //! - With time paused (`tokio::time::pause`), the pool's time is paused as well, and advances with it.
 //!
 //! # Features

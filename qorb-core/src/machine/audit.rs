@@ -23,7 +23,8 @@ impl fmt::Display for AuditError {
 impl core::error::Error for AuditError {}
 
 impl Machine {
-    /// Recounts everything and compares. For tests, fuzzing and the doubtful: it looks at every slot, backend and claim.
+    /// Recounts everything and compares. For tests, fuzzing and the doubtful: it looks at every slot, backend
+    /// and claim.
     pub fn audit(&self) -> Result<(), AuditError> {
         self.audit_totals()?;
         for (index, set) in &self.sets {

@@ -14,7 +14,8 @@ use crate::time::Instant;
 
 impl Machine {
     /// Claims a slot at once, or not at all: the claim may then [`enqueue`](Self::enqueue) its ticket, or
-    /// [`refuse`](Self::refuse) it. Newcomers never overtake: while others wait, there is nothing to be had here (promise 5).
+    /// [`refuse`](Self::refuse) it. Newcomers never overtake: while others wait, there is nothing to be had
+    /// here (promise 5).
     ///
     /// Constant time.
     #[inline]
@@ -49,8 +50,8 @@ impl Machine {
         }
     }
 
-    /// Lets a claim wait for `patience`, or for the policy's `claim_timeout`, counted from its first call here. It tries
-    /// again first: something may have come free since [`claim`](Self::claim).
+    /// Lets a claim wait for `patience`, or for the policy's `claim_timeout`, counted from its first call
+    /// here. It tries again first: something may have come free since [`claim`](Self::claim).
     pub fn enqueue(
         &mut self,
         now: Instant,
@@ -158,11 +159,12 @@ impl Machine {
         true
     }
 
-    /// Notes that `on_acquire` failed: the slot is retired, with back-off, and its connection is to be closed. The claim
-    /// gets another connection, or waits for one before all others (promise 5), as long as its time lasts.
+    /// Notes that `on_acquire` failed: the slot is retired, with back-off, and its connection is to be
+    /// closed. The claim gets another connection, or waits for one before all others (promise 5), as long as
+    /// its time lasts.
     ///
-    /// On a refusal, the slot is to come back as [`Returned::Broken`](crate::io::Returned::Broken); if it had been
-    /// retired here, that is ignored.
+    /// On a refusal, the slot is to come back as [`Returned::Broken`](crate::io::Returned::Broken); if it had
+    /// been retired here, that is ignored.
     pub fn acquire_failed(
         &mut self,
         now: Instant,

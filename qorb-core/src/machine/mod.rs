@@ -1,7 +1,8 @@
 //! The machine: decides everything a pool does, and does nothing itself.
 //!
-//! Its parts each know one thing: [`Queue`] who waits, [`Choice`] which backend a claim goes to, [`Shares`] how many slots a
-//! backend should have, [`Timers`] what is due next. The files beside this one are what the machine does with them:
+//! Its parts each know one thing: [`Queue`] who waits, [`Choice`] which backend a claim goes to, [`Shares`]
+//! how many slots a backend should have, [`Timers`] what is due next. The files beside this one are what the
+//! machine does with them:
 //!
 //! | file | what |
 //! |---|---|
@@ -44,25 +45,27 @@ use update::Update;
 
 pub use audit::AuditError;
 
-/// A pool's mind. It owns no connection, reads no clock and never waits; whoever owns it tells it what happened and
-/// does what it says.
+/// A pool's mind. It owns no connection, reads no clock and never waits; whoever owns it tells it what
+/// happened and does what it says.
 ///
 /// There are four kinds of method:
 ///
-/// - **Claims.** [`claim`](Self::claim) and [`release`](Self::release) take no time and are all there is to a steady cycle.
-///   A claim that cannot finish at once goes on through [`enqueue`](Self::enqueue), [`collect`](Self::collect),
-///   [`acquiring`](Self::acquiring), [`acquire_failed`](Self::acquire_failed) and [`cancel`](Self::cancel).
+/// - **Claims.** [`claim`](Self::claim) and [`release`](Self::release) take no time and are all there is to a
+///   steady cycle. A claim that cannot finish at once goes on through [`enqueue`](Self::enqueue),
+///   [`collect`](Self::collect), [`acquiring`](Self::acquiring), [`acquire_failed`](Self::acquire_failed) and
+///   [`cancel`](Self::cancel).
 /// - **[`handle`](Self::handle)** says what else happened, and when.
-/// - **[`poll_output`](Self::poll_output)** says what is to be done. Drain it after each of the calls above that takes a time, before the
-///   next call.
-/// - **[`poll_timeout`](Self::poll_timeout)** says when [`handle_timeout`](Self::handle_timeout) wants to be called next. After a call that takes no
-///   time, [`needs_time`](Self::needs_time) says whether that is at once.
+/// - **[`poll_output`](Self::poll_output)** says what is to be done. Drain it after each of the calls above
+///   that takes a time, before the next call.
+/// - **[`poll_timeout`](Self::poll_timeout)** says when [`handle_timeout`](Self::handle_timeout) wants to be
+///   called next. After a call that takes no time, [`needs_time`](Self::needs_time) says whether that is at
+///   once.
 ///
-/// Time must not run backwards; where it does, the latest time seen counts. An id or an answer that fits nothing is
-/// ignored.
+/// Time must not run backwards; where it does, the latest time seen counts. An id or an answer that fits
+/// nothing is ignored.
 ///
-/// Claims are numbered from 1. A slot's number has the backend's in its upper 16 bits, which wraps, and the machine's
-/// count of slots in the lower 48.
+/// Claims are numbered from 1. A slot's number has the backend's in its upper 16 bits, which wraps, and the
+/// machine's count of slots in the lower 48.
 ///
 /// ```
 /// use qorb_core::backend::Backend;
@@ -103,7 +106,8 @@ pub struct Machine {
     sets: Slab<Set>,
     identities: BTreeMap<Identity, u32>,
     choice: Choice,
-    /// The set that gave its last idle slot away most recently: the one that the next claim in vain is said to have asked.
+    /// The set that gave its last idle slot away most recently: the one that the next claim in vain is said
+    /// to have asked.
     ran_dry: Option<u32>,
     update: Option<Update>,
     epoch: u64,
@@ -131,7 +135,8 @@ pub struct Machine {
     totals: Totals,
     slots_ever: u64,
     sets_ever: u16,
-    /// The greatest caps of all the policies it has had, for audits: slots that a lowered cap forbids are closed in time.
+    /// The greatest caps of all the policies it has had, for audits: slots that a lowered cap forbids are
+    /// closed in time.
     caps_ever: (usize, usize),
     terminated: bool,
 }
@@ -220,8 +225,9 @@ impl Machine {
         self.settle(now, observer);
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) wants to be called next, and why. Not after the latest time that the machine was given
-    /// only where work is left: a large update, or growth that is large or that a call without a time asked for.
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called next, and why. Not after the latest
+    /// time that the machine was given only where work is left: a large update, or growth that is large or
+    /// that a call without a time asked for.
     #[inline]
     pub fn poll_timeout(&self) -> Option<(Instant, Wakeup)> {
         if self.update.is_some() {

@@ -1,13 +1,15 @@
 //! How many slots there are, and on which backends.
 //!
-//! Wanted in all is what is claimed, what waits, and the spares, up to `max_slots`. Growth is at once; surplus is closed at the
-//! rebalance tick only. The shares of the backends follow from [`Shares`](crate::shares::Shares), in which all *sound*
-//! backends take part: those with a connection, and those that nothing speaks against yet. So a fresh set of backends is
-//! connected to evenly from the first moment, and a pool that has what it wants leaves further backends in peace.
+//! Wanted in all is what is claimed, what waits, and the spares, up to `max_slots`. Growth is at once;
+//! surplus is closed at the rebalance tick only. The shares of the backends follow from
+//! [`Shares`](crate::shares::Shares), in which all *sound* backends take part: those with a connection, and
+//! those that nothing speaks against yet. So a fresh set of backends is connected to evenly from the first
+//! moment, and a pool that has what it wants leaves further backends in peace.
 //!
-//! A backend whose last connection fails, or whose first does not come, is *failing*: it leaves the deal, and keeps one slot that probes it.
-//! Probes hold at most half of `max_slots`. Where more backends fail than that, they take turns by when they are due, and whoever has just
-//! failed yields to whoever is due before it.
+//! A backend whose last connection fails, or whose first does not come, is *failing*: it leaves the deal, and
+//! keeps one slot that probes it. Probes hold at most half of `max_slots`. Where more backends fail than
+//! that, they take turns by when they are due, and whoever has just failed yields to whoever is due before
+//! it.
 
 use super::Machine;
 use crate::event::{Event, Observer};
@@ -31,7 +33,8 @@ impl Machine {
         self.policy.max_slots - probes
     }
 
-    /// How many slots probes may hold. Where there is only one slot in all, it probes if nothing else can be done with it.
+    /// How many slots probes may hold. Where there is only one slot in all, it probes if nothing else can be
+    /// done with it.
     #[inline]
     fn most_probes(&self) -> usize {
         let sound = self.sets.len() - self.draining - self.failing;
@@ -120,7 +123,8 @@ impl Machine {
         observer.observe(&Event::RebalanceDone);
     }
 
-    /// Closes what a backend has beyond its share: what is of least use first. What clients hold ends when it comes back.
+    /// Closes what a backend has beyond its share: what is of least use first. What clients hold ends when it
+    /// comes back.
     fn trim(&mut self, now: Instant, set_index: u32, observer: &mut impl Observer) {
         let set = &self.sets[set_index as usize];
         let share = self.shares.of(set_index);

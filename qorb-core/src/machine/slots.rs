@@ -247,8 +247,8 @@ impl Machine {
 
     /// The slot has no connection any more, or got none. It tries again after a wait, unless nobody wants it.
     ///
-    /// Failures in a row are forgotten only when a connection has proved to work, not when it merely came about: a backend that
-    /// accepts connections and breaks them is not hammered.
+    /// Failures in a row are forgotten only when a connection has proved to work, not when it merely came
+    /// about: a backend that accepts connections and breaks them is not hammered.
     pub(super) fn fail(&mut self, now: Instant, index: u32, observer: &mut impl Observer) {
         if self.is_unwanted(index) {
             self.end(index, observer);
@@ -275,8 +275,8 @@ impl Machine {
         }
     }
 
-    /// A connection that nobody uses: it goes to who waits, or rests until it is claimed or checked, or is closed because the slot is
-    /// no longer wanted.
+    /// A connection that nobody uses: it goes to who waits, or rests until it is claimed or checked, or is
+    /// closed because the slot is no longer wanted.
     fn rest(&mut self, now: Instant, index: u32, observer: &mut impl Observer) {
         if self.is_unwanted(index) {
             self.close(now, index, observer);

@@ -1,7 +1,8 @@
 //! Backends that come, change and go; a policy that changes; and the pool's end.
 //!
-//! A set of backends is applied in slices of bounded length, newcomers first, so that a swap of all backends never leaves the
-//! pool without any. Between two slices every promise holds; slots are opened once all is applied.
+//! A set of backends is applied in slices of bounded length, newcomers first, so that a swap of all backends
+//! never leaves the pool without any. Between two slices every promise holds; slots are opened once all is
+//! applied.
 
 use super::Machine;
 use super::slots::Taken;
@@ -146,7 +147,8 @@ impl Machine {
             self.forget_set(set_index);
             return;
         }
-        // A claimed slot need not be marked: its set's standing says enough, and if the backend comes back it is welcome.
+        // A claimed slot need not be marked: its set's standing says enough, and if the backend comes back it
+        // is welcome.
         for index in slots {
             if self.slots[index as usize].phase != Phase::Claimed {
                 self.retire(now, index, observer);
@@ -166,8 +168,9 @@ impl Machine {
         }
     }
 
-    /// A new policy holds for all that starts from now on; what is under way keeps the time it was given. Slots beyond lowered caps are
-    /// closed as at a rebalance. Takes time in proportion to the number of backends.
+    /// A new policy holds for all that starts from now on; what is under way keeps the time it was given.
+    /// Slots beyond lowered caps are closed as at a rebalance. Takes time in proportion to the number of
+    /// backends.
     pub(super) fn change_policy(
         &mut self,
         now: Instant,
@@ -190,8 +193,8 @@ impl Machine {
         Some(())
     }
 
-    /// The end: everyone who waits is refused, what is free is closed, what is under way is stopped. What clients hold is closed when it
-    /// comes back (promise 9).
+    /// The end: everyone who waits is refused, what is free is closed, what is under way is stopped. What
+    /// clients hold is closed when it comes back (promise 9).
     pub(super) fn terminate(&mut self, now: Instant, observer: &mut impl Observer) -> Taken {
         if self.terminated {
             return None;

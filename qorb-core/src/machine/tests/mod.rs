@@ -1,9 +1,9 @@
 //! The machine as a transcript: this happens, so that is to be done, at this time.
 //!
-//! [`Pool`] is a machine with an owner who does nothing by himself. A test tells it what happens, and compares the outputs, each
-//! written as a word and a name: `connect a#1`, `grant claim 2: a#1`. A slot is called by its backend and its number within the
-//! pool. Time stands still but for [`Pool::pass`], which stops at every deadline on the way, exactly. After every call everything is
-//! recounted.
+//! [`Pool`] is a machine with an owner who does nothing by himself. A test tells it what happens, and
+//! compares the outputs, each written as a word and a name: `connect a#1`, `grant claim 2: a#1`. A slot is
+//! called by its backend and its number within the pool. Time stands still but for [`Pool::pass`], which
+//! stops at every deadline on the way, exactly. After every call everything is recounted.
 
 mod claims;
 mod sizing;
@@ -237,7 +237,8 @@ impl Pool {
             .0
     }
 
-    /// Lets `duration` pass, doing at each deadline on the way what is due. Gives the outputs, each with its time in milliseconds.
+    /// Lets `duration` pass, doing at each deadline on the way what is due. Gives the outputs, each with its
+    /// time in milliseconds.
     #[track_caller]
     fn pass(&mut self, duration: Duration) -> Vec<String> {
         let end = self.now.after(duration).expect("a time that exists");

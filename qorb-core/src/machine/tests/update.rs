@@ -14,7 +14,8 @@ fn a_removed_backend_is_drained() {
     let held = pool.claim();
     pool.expect(&["connect a#4"]);
     pool.backends(&["b"]);
-    // Idle connections close at once, attempts are aborted, and the claimed one counts against the cap until it is back.
+    // Idle connections close at once, attempts are aborted, and the claimed one counts against the cap until
+    // it is back.
     let mut outputs = pool.outputs();
     outputs.sort();
     assert_eq!(
