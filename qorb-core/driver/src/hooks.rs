@@ -47,10 +47,13 @@ impl<C: Connector> Erased<C::Connection> for C {
             return None;
         }
         let acquire = hooks.on_acquire.then(|| {
-            place(Arc::clone(&self), |connector: Arc<C>, mut conn| async move {
-                let result = connector.on_acquire(&mut conn).await;
-                (connector, conn, result)
-            })
+            place(
+                Arc::clone(&self),
+                |connector: Arc<C>, mut conn| async move {
+                    let result = connector.on_acquire(&mut conn).await;
+                    (connector, conn, result)
+                },
+            )
         });
         let recycle = hooks.on_recycle.then(|| {
             place(self, |connector: Arc<C>, mut conn| async move {
@@ -73,10 +76,9 @@ pub(crate) struct Hosts<Conn> {
 
 /// Where one hook runs on one connection, again and again, without allocating.
 pub(crate) trait Host<Conn>: Send {
-    /// Starts the hook on `conn`. One that was left unfinished is dropped, with its connection.
-    fn start(&mut self, conn: Conn);
-    /// Goes on with the hook, and gives the connection back when it ends.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(Conn, Result<(), Error>)>;
+    /// Starts the hook on `conn`, or goes on with it if there is none, and gives the connection back when it ends.
+    fn poll(&mut self, conn: Option<Conn>, cx: &mut Context<'_>)
+    -> Poll<(Conn, Result<(), Error>)>;
 }
 
 /// The future owns the connector and the connection while it runs and gives both back, so that nothing has to be
@@ -108,15 +110,16 @@ where
     M: Fn(Arc<C>, Conn) -> F + Send,
     F: Future<Output = (Arc<C>, Conn, Result<(), Error>)> + Send,
 {
-    #[inline]
-    fn start(&mut self, conn: Conn) {
-        let connector = self.connector.take();
-        let connector = connector.expect("a hook starts only after the one before has ended");
-        self.future.set(Some((self.make)(connector, conn)));
-    }
-
-    #[inline]
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(Conn, Result<(), Error>)> {
+    fn poll(
+        &mut self,
+        conn: Option<Conn>,
+        cx: &mut Context<'_>,
+    ) -> Poll<(Conn, Result<(), Error>)> {
+        if let Some(conn) = conn {
+            let connector = self.connector.take();
+            let connector = connector.expect("a hook starts only after the one before has ended");
+            self.future.set(Some((self.make)(connector, conn)));
+        }
         let future = self.future.as_mut().as_pin_mut();
         let future = future.expect("a hook is polled only while it runs");
         let Poll::Ready((connector, conn, result)) = future.poll(cx) else {

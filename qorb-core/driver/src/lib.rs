@@ -8,6 +8,7 @@
 //! | `pool/` | the pool: its shared state, its steward, its jobs |
 //! | `claim/` | the claim future, and the handle it yields |
 //! | `seat.rs`, `hooks.rs` | where a connection lives, and where its hooks run |
+//! | `inbox.rs` | where a waiting claim finds its answer |
 //! | `connector.rs`, `resolver.rs`, `runtime.rs` | what others implement |
 //! | `observer.rs`, `watch.rs`, `probes.rs`, `trace.rs` | who is told what |
 //! | `sync.rs`, `signal.rs`, `panics.rs` | tools |
@@ -29,6 +30,7 @@ pub mod service;
 
 mod connector;
 mod hooks;
+mod inbox;
 mod panics;
 #[cfg(feature = "probes")]
 mod probes;

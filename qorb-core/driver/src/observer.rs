@@ -325,7 +325,10 @@ mod tests {
     fn kinds_add_up_to_interests() {
         let two = Kind::ClaimStart | Kind::Terminated;
         assert!(two.contains(Kind::Terminated) && !two.contains(Kind::ClaimDone));
-        assert_eq!(two, [Kind::Terminated, Kind::ClaimStart].into_iter().collect());
+        assert_eq!(
+            two,
+            [Kind::Terminated, Kind::ClaimStart].into_iter().collect()
+        );
         assert_eq!(two.without(Kind::Terminated), Kind::ClaimStart.into());
         assert_eq!(format!("{two:?}"), r#"{"claim-start", "terminated"}"#);
         assert!(Interest::ALL.contains(Kind::Other) && Interest::NONE.is_empty());

@@ -7,6 +7,10 @@
     clippy::cast_possible_truncation,
     reason = "the macros that usdt makes are assembly; nothing else here is unsafe or casts"
 )]
+#![allow(
+    clippy::inline_always,
+    reason = "which event it is, is known where it happens; inlined, a probe that nobody traces is its test and nothing else"
+)]
 
 use qorb_core::event::Event;
 use qorb_core::slot;
@@ -18,7 +22,7 @@ pub(crate) fn register() -> Result<(), Box<dyn std::error::Error + Send + Sync>>
 }
 
 /// Fires the probe that belongs to `event`, if there is one. `tag` makes the machine's claim numbers unique in the process.
-#[inline]
+#[inline(always)]
 pub(crate) fn fire(pool: &str, tag: u64, event: &Event<'_>) {
     match *event {
         Event::ClaimStart { .. }
@@ -28,9 +32,9 @@ pub(crate) fn fire(pool: &str, tag: u64, event: &Event<'_>) {
         Event::PoolClaimStart { .. }
         | Event::PoolClaimDone { .. }
         | Event::PoolClaimFailed { .. } => fire_pool_claim(pool, tag, event),
-        Event::SetClaimStart { .. }
-        | Event::SetClaimDone { .. }
-        | Event::SetClaimFailed { .. } => fire_set_claim(pool, tag, event),
+        Event::SetClaimStart { .. } | Event::SetClaimDone { .. } | Event::SetClaimFailed { .. } => {
+            fire_set_claim(pool, tag, event);
+        }
         Event::ConnectStart { .. } | Event::ConnectDone { .. } | Event::ConnectFailed { .. } => {
             fire_connect(pool, event);
         }
@@ -46,128 +50,167 @@ pub(crate) fn fire(pool: &str, tag: u64, event: &Event<'_>) {
         Event::RecycleStart { .. } | Event::RecycleDone { .. } | Event::RecycleFailed { .. } => {
             fire_recycle(pool, event);
         }
-        Event::RebalanceStart => probes::rebalance__start!(|| pool),
-        Event::RebalanceDone => probes::rebalance__done!(|| pool),
+        Event::RebalanceStart => probes::rebalance__start!(|| seldom(|| pool)),
+        Event::RebalanceDone => probes::rebalance__done!(|| seldom(|| pool)),
         _ => {}
     }
 }
 
-#[inline]
+/// Makes a probe's arguments, which is seldom: the optimiser is to keep that out of the way.
+#[cold]
+#[inline(never)]
+fn seldom<T>(arguments: impl FnOnce() -> T) -> T {
+    arguments()
+}
+
+#[inline(always)]
 fn fire_claim(pool: &str, tag: u64, event: &Event<'_>) {
     match *event {
-        Event::ClaimStart { claim } => probes::claim__start!(|| (pool, tag | claim)),
-        Event::ClaimDone { claim, slot } => probes::claim__done!(|| (pool, tag | claim, slot)),
+        Event::ClaimStart { claim } => probes::claim__start!(|| seldom(|| (pool, tag | claim))),
+        Event::ClaimDone { claim, slot } => {
+            probes::claim__done!(|| seldom(|| (pool, tag | claim, slot)));
+        }
         Event::ClaimAcquireFailed { claim, reason, .. } => {
-            probes::claim__acquire__failed!(|| (pool, tag | claim, reason.to_string()));
+            probes::claim__acquire__failed!(|| seldom(|| (pool, tag | claim, reason.to_string())));
         }
         Event::ClaimFailed { claim, refusal } => {
-            probes::claim__failed!(|| (pool, tag | claim, format!("{refusal:?}")));
+            probes::claim__failed!(|| seldom(|| (pool, tag | claim, format!("{refusal:?}"))));
         }
         _ => {}
     }
 }
 
-#[inline]
+#[inline(always)]
 fn fire_pool_claim(pool: &str, tag: u64, event: &Event<'_>) {
     match *event {
-        Event::PoolClaimStart { claim } => probes::pool__claim__start!(|| (pool, tag | claim)),
-        Event::PoolClaimDone { claim, slot } => {
-            probes::pool__claim__done!(|| (pool, tag | claim, slot));
+        Event::PoolClaimStart { claim } => {
+            probes::pool__claim__start!(|| seldom(|| (pool, tag | claim)));
         }
-        Event::PoolClaimFailed { claim } => probes::pool__claim__failed!(|| (pool, tag | claim)),
+        Event::PoolClaimDone { claim, slot } => {
+            probes::pool__claim__done!(|| seldom(|| (pool, tag | claim, slot)));
+        }
+        Event::PoolClaimFailed { claim } => {
+            probes::pool__claim__failed!(|| seldom(|| (pool, tag | claim)));
+        }
         _ => {}
     }
 }
 
-#[inline]
+#[inline(always)]
 fn fire_set_claim(pool: &str, tag: u64, event: &Event<'_>) {
     match *event {
         Event::SetClaimStart { claim, backend } => {
-            probes::slot__set__claim__start!(|| (pool, tag | claim, backend.to_string()));
+            probes::slot__set__claim__start!(|| seldom(|| (
+                pool,
+                tag | claim,
+                backend.to_string()
+            )));
         }
         Event::SetClaimDone { claim, slot } => {
-            probes::slot__set__claim__done!(|| (pool, tag | claim, slot));
+            probes::slot__set__claim__done!(|| seldom(|| (pool, tag | claim, slot)));
         }
         Event::SetClaimFailed { claim, .. } => {
-            probes::slot__set__claim__failed!(|| (pool, tag | claim, "NoSlotsReady"));
+            probes::slot__set__claim__failed!(|| seldom(|| (pool, tag | claim, "NoSlotsReady")));
         }
         _ => {}
     }
 }
 
-#[inline]
+#[inline(always)]
 fn fire_connect(pool: &str, event: &Event<'_>) {
     match *event {
         Event::ConnectStart { slot, backend } => {
-            probes::connect__start!(|| (pool, slot, backend.to_string()));
+            probes::connect__start!(|| seldom(|| (pool, slot, backend.to_string())));
         }
         Event::ConnectDone { slot, backend } => {
-            probes::connect__done!(|| (pool, slot, backend.to_string()));
+            probes::connect__done!(|| seldom(|| (pool, slot, backend.to_string())));
         }
-        Event::ConnectFailed { slot, backend, reason } => {
-            probes::connect__failed!(|| (pool, slot, backend.to_string(), reason.to_string()));
+        Event::ConnectFailed {
+            slot,
+            backend,
+            reason,
+        } => {
+            probes::connect__failed!(|| seldom(|| (
+                pool,
+                slot,
+                backend.to_string(),
+                reason.to_string()
+            )));
         }
         _ => {}
     }
 }
 
-#[inline]
+#[inline(always)]
 fn fire_set(pool: &str, event: &Event<'_>) {
     match *event {
-        Event::SetOnline { backend, has_unclaimed } => {
-            probes::slot__set__online!(|| (pool, backend.to_string(), has_unclaimed));
+        Event::SetOnline {
+            backend,
+            has_unclaimed,
+        } => {
+            probes::slot__set__online!(|| seldom(|| (pool, backend.to_string(), has_unclaimed)));
         }
         Event::SetOffline { backend } => {
-            probes::slot__set__offline!(|| (pool, backend.to_string()));
+            probes::slot__set__offline!(|| seldom(|| (pool, backend.to_string())));
         }
-        Event::SlotStateChange { backend, slot, old, new, stats } => {
-            probes::slot__state__change!(|| (
+        Event::SlotStateChange {
+            backend,
+            slot,
+            old,
+            new,
+            stats,
+        } => {
+            probes::slot__state__change!(|| seldom(|| (
                 pool,
                 backend.to_string(),
                 slot,
                 old.as_str(),
                 new.as_str(),
                 Stats(*stats)
-            ));
+            )));
         }
         _ => {}
     }
 }
 
-#[inline]
+#[inline(always)]
 fn fire_handle(pool: &str, tag: u64, event: &Event<'_>) {
     match *event {
-        Event::HandleClaimed { claim, slot, backend } => {
-            probes::handle__claimed!(|| (pool, tag | claim, slot, backend.to_string()));
+        Event::HandleClaimed {
+            claim,
+            slot,
+            backend,
+        } => {
+            probes::handle__claimed!(|| seldom(|| (pool, tag | claim, slot, backend.to_string())));
         }
-        Event::HandleReturned { slot } => probes::handle__returned!(|| (pool, slot)),
+        Event::HandleReturned { slot } => probes::handle__returned!(|| seldom(|| (pool, slot))),
         _ => {}
     }
 }
 
-#[inline]
+#[inline(always)]
 fn fire_check(pool: &str, event: &Event<'_>) {
     match *event {
         Event::CheckStart { slot, backend } => {
-            probes::health__check__start!(|| (pool, slot, backend.to_string()));
+            probes::health__check__start!(|| seldom(|| (pool, slot, backend.to_string())));
         }
-        Event::CheckDone { slot } => probes::health__check__done!(|| (pool, slot)),
+        Event::CheckDone { slot } => probes::health__check__done!(|| seldom(|| (pool, slot))),
         Event::CheckFailed { slot, reason, .. } => {
-            probes::health__check__failed!(|| (pool, slot, reason.to_string()));
+            probes::health__check__failed!(|| seldom(|| (pool, slot, reason.to_string())));
         }
         _ => {}
     }
 }
 
-#[inline]
+#[inline(always)]
 fn fire_recycle(pool: &str, event: &Event<'_>) {
     match *event {
         Event::RecycleStart { slot, backend } => {
-            probes::recycle__start!(|| (pool, slot, backend.to_string()));
+            probes::recycle__start!(|| seldom(|| (pool, slot, backend.to_string())));
         }
-        Event::RecycleDone { slot } => probes::recycle__done!(|| (pool, slot)),
+        Event::RecycleDone { slot } => probes::recycle__done!(|| seldom(|| (pool, slot))),
         Event::RecycleFailed { slot, reason, .. } => {
-            probes::recycle__failed!(|| (pool, slot, reason.to_string()));
+            probes::recycle__failed!(|| seldom(|| (pool, slot, reason.to_string())));
         }
         _ => {}
     }

@@ -8,6 +8,7 @@ use qorb_core::time::Instant;
 
 use crate::backend::{Backend, Error};
 use crate::hooks::{Host, Places};
+use crate::inbox::Inbox;
 use crate::panics::{caught, quietly};
 use crate::sync::Arc;
 
@@ -22,6 +23,8 @@ pub(crate) struct Seat<Conn> {
     /// How often it was lent.
     pub(crate) uses: u64,
     pub(crate) places: Option<Box<Places<Conn>>>,
+    /// The inbox in which the claim found this seat: empty, and on its way back to be used again.
+    pub(crate) inbox: Option<Arc<Inbox<Conn>>>,
     /// The pool, while the seat is out of it.
     pub(crate) home: Option<Arc<dyn Home<Conn>>>,
 }
@@ -61,17 +64,15 @@ impl<Conn> Seat<Conn> {
         hook: Hook,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Error>> {
-        let Some(host) = self.places.as_deref_mut().and_then(|places| hook.of(places)) else {
+        let Some(host) = self
+            .places
+            .as_deref_mut()
+            .and_then(|places| hook.of(places))
+        else {
             return Poll::Ready(Ok(()));
         };
         let conn = self.conn.take();
-        let polled = caught(|| {
-            if let Some(conn) = conn {
-                host.start(conn);
-            }
-            host.poll(cx)
-        });
-        match polled {
+        match caught(|| host.poll(conn, cx)) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready((conn, result))) => {
                 self.conn = Some(conn);

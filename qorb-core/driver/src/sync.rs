@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 pub(crate) use std::sync::{Arc, MutexGuard};
 
 /// A mutex that a panic does not close: what it guards is kept whole by the code that changes it, not by luck.

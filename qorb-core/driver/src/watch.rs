@@ -1,6 +1,11 @@
 //! The driver's own observer. It fires the probes on the spot, and keeps records of what others want to know until the
 //! lock is free.
 
+#![allow(
+    clippy::inline_always,
+    reason = "which event it is, is known where it happens; inlined, one that interests nobody costs a test"
+)]
+
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -64,7 +69,7 @@ impl Audience {
     }
 
     /// Tells of something that happens outside the lock.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn tell(&self, event: &Event<'_>) {
         self.fire(event);
         let interest = self.interest();
@@ -120,7 +125,7 @@ impl Audience {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     #[allow(clippy::unused_self, reason = "used where there are probes")]
     fn fire(&self, event: &Event<'_>) {
         #[cfg(feature = "probes")]
@@ -154,7 +159,7 @@ pub(crate) struct Watch<'a> {
 }
 
 impl Observer for Watch<'_> {
-    #[inline]
+    #[inline(always)]
     fn observe(&mut self, event: &Event<'_>) {
         self.audience.fire(event);
         if !self.interest.is_empty() {
@@ -312,14 +317,23 @@ fn parts_of<'a>(event: &Event<'a>) -> Parts<'a> {
         Event::ClaimFailed { claim, refusal } => {
             (parts.claim, parts.detail) = (Some(claim), Detail::Refusal(refusal));
         }
-        Event::ClaimAcquireFailed { claim, slot, backend, reason } => {
+        Event::ClaimAcquireFailed {
+            claim,
+            slot,
+            backend,
+            reason,
+        } => {
             (parts.claim, parts.slot, parts.backend) = (Some(claim), Some(slot), Some(backend));
             parts.detail = Detail::Reason(reason.to_string());
         }
         Event::SetClaimStart { claim, backend } | Event::SetClaimFailed { claim, backend } => {
             (parts.claim, parts.backend) = (Some(claim), Some(backend));
         }
-        Event::HandleClaimed { claim, slot, backend } => {
+        Event::HandleClaimed {
+            claim,
+            slot,
+            backend,
+        } => {
             (parts.claim, parts.slot, parts.backend) = (Some(claim), Some(slot), Some(backend));
         }
         Event::ConnectStart { slot, backend }
@@ -328,22 +342,47 @@ fn parts_of<'a>(event: &Event<'a>) -> Parts<'a> {
         | Event::RecycleStart { slot, backend } => {
             (parts.slot, parts.backend) = (Some(slot), Some(backend));
         }
-        Event::ConnectFailed { slot, backend, reason }
-        | Event::CheckFailed { slot, backend, reason }
-        | Event::RecycleFailed { slot, backend, reason } => {
+        Event::ConnectFailed {
+            slot,
+            backend,
+            reason,
+        }
+        | Event::CheckFailed {
+            slot,
+            backend,
+            reason,
+        }
+        | Event::RecycleFailed {
+            slot,
+            backend,
+            reason,
+        } => {
             (parts.slot, parts.backend) = (Some(slot), Some(backend));
             parts.detail = Detail::Reason(reason.to_string());
         }
         Event::HandleReturned { slot }
         | Event::CheckDone { slot }
         | Event::RecycleDone { slot } => parts.slot = Some(slot),
-        Event::SetOnline { backend, has_unclaimed } => {
+        Event::SetOnline {
+            backend,
+            has_unclaimed,
+        } => {
             parts.backend = Some(backend);
             parts.detail = Detail::HasUnclaimed(has_unclaimed);
         }
-        Event::SlotStateChange { backend, slot, old, new, stats } => {
+        Event::SlotStateChange {
+            backend,
+            slot,
+            old,
+            new,
+            stats,
+        } => {
             (parts.slot, parts.backend) = (Some(slot), Some(backend));
-            parts.detail = Detail::Change { old, new, stats: *stats };
+            parts.detail = Detail::Change {
+                old,
+                new,
+                stats: *stats,
+            };
         }
         Event::SetOffline { backend }
         | Event::BackendAdded { backend }

@@ -5,7 +5,9 @@ mod common;
 use std::sync::Arc;
 use std::task::Poll;
 
-use common::{Bench, Do, Lab, Step, TestPool, TestRuntime, backend, drive, millis, now, secs, slots};
+use common::{
+    Bench, Do, Lab, Step, TestPool, TestRuntime, backend, drive, millis, now, secs, slots,
+};
 use futures_core::Stream;
 use qorb_driver::backend::{self, Backend, Hooks, SharedConnector};
 use qorb_driver::pool::{Attempt, Error};
@@ -14,8 +16,14 @@ use qorb_driver::resolvers::channel::channel;
 use qorb_driver::resolvers::fixed::FixedResolver;
 
 const NONE: Hooks = Hooks::NONE;
-const CHECK: Hooks = Hooks { is_valid: true, ..NONE };
-const CLOSE: Hooks = Hooks { close: true, ..NONE };
+const CHECK: Hooks = Hooks {
+    is_valid: true,
+    ..NONE
+};
+const CLOSE: Hooks = Hooks {
+    close: true,
+    ..NONE
+};
 
 #[test]
 fn a_connect_that_fails_is_tried_again_after_a_back_off() {
@@ -62,8 +70,14 @@ fn a_refused_claim_names_the_last_failure() {
     bench.lab.always(Step::Connect, Do::Fail);
     bench.rt.run();
     let error = now(bench.pool.try_claim()).unwrap_err();
-    assert!(matches!(error, Error::NoBackendsOnline { last: Some(_), .. }));
-    assert!(error.to_string().contains("Connect was told to fail"), "{error}");
+    assert!(matches!(
+        error,
+        Error::NoBackendsOnline { last: Some(_), .. }
+    ));
+    assert!(
+        error.to_string().contains("Connect was told to fail"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -109,7 +123,10 @@ fn a_backend_that_goes_is_told_goodbye() {
         .build()
         .unwrap();
     rt.run();
-    assert!(matches!(now(pool.try_claim()), Err(Error::NoBackends { .. })));
+    assert!(matches!(
+        now(pool.try_claim()),
+        Err(Error::NoBackends { .. })
+    ));
     backends.send([backend()]);
     rt.run();
     let handle = now(pool.claim()).unwrap();
@@ -123,7 +140,10 @@ fn a_backend_that_goes_is_told_goodbye() {
     assert_eq!(pool.stats().backends.len(), 0);
     backends.send([Backend::unix("/run/other")]);
     rt.run();
-    assert_eq!(now(pool.claim()).unwrap().backend(), &Backend::unix("/run/other"));
+    assert_eq!(
+        now(pool.claim()).unwrap().backend(),
+        &Backend::unix("/run/other")
+    );
 }
 
 #[test]
@@ -204,5 +224,8 @@ fn a_fixed_resolver_takes_addresses() {
     let pool = TestPool::builder("bench", resolver, Lab::new(NONE));
     let pool = pool.runtime(rt.clone()).build().unwrap();
     rt.run();
-    assert_eq!(now(pool.claim()).unwrap().backend().to_string(), "127.0.0.1:1");
+    assert_eq!(
+        now(pool.claim()).unwrap().backend().to_string(),
+        "127.0.0.1:1"
+    );
 }

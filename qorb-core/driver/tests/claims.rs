@@ -11,8 +11,14 @@ use qorb_driver::policy::Policy;
 use qorb_driver::pool::Error;
 
 const NONE: Hooks = Hooks::NONE;
-const ACQUIRE: Hooks = Hooks { on_acquire: true, ..NONE };
-const RECYCLE: Hooks = Hooks { on_recycle: true, ..NONE };
+const ACQUIRE: Hooks = Hooks {
+    on_acquire: true,
+    ..NONE
+};
+const RECYCLE: Hooks = Hooks {
+    on_recycle: true,
+    ..NONE
+};
 
 #[test]
 fn a_claim_yields_a_connection_that_comes_back_when_its_handle_is_dropped() {
@@ -28,10 +34,26 @@ fn a_claim_yields_a_connection_that_comes_back_when_its_handle_is_dropped() {
     drop(handle);
     bench.check();
     let stats = bench.pool.stats();
-    assert_eq!((stats.slots.claimed_slots, stats.slots.unclaimed_slots), (0, 2));
+    assert_eq!(
+        (stats.slots.claimed_slots, stats.slots.unclaimed_slots),
+        (0, 2)
+    );
     let again = now(bench.pool.claim()).unwrap();
     assert_eq!((again.id, again.uses()), (id, 2));
     assert_eq!(bench.lab.closed(), 0);
+}
+
+#[test]
+fn a_handle_is_one_pointer_and_may_be_shared() {
+    fn shared<T: Send + Sync>(_: &T) {}
+    fn sent<T: Send>(_: &T) {}
+    let bench = Bench::ready(Hooks::ALL, slots(1));
+    let claim = bench.pool.claim();
+    sent(&claim);
+    let handle = now(claim).unwrap();
+    shared(&handle);
+    shared(&bench.pool);
+    assert_eq!(size_of_val(&handle), size_of::<usize>());
 }
 
 #[test]
@@ -63,7 +85,10 @@ fn a_newcomer_does_not_overtake() {
     drop(handle);
     // It is granted but not collected yet.
     let error = now(bench.pool.try_claim()).unwrap_err();
-    assert!(matches!(error, Error::AllClaimsUsed { max_slots: 1, .. }), "{error}");
+    assert!(
+        matches!(error, Error::AllClaimsUsed { max_slots: 1, .. }),
+        "{error}"
+    );
     drop(waiting.done().unwrap());
 }
 
@@ -122,6 +147,27 @@ fn a_claim_is_refused_when_its_time_is_up() {
 }
 
 #[test]
+fn a_refused_claim_is_told_so_even_if_another_has_taken_its_place_in_the_queue() {
+    let bench = Bench::ready(NONE, slots(1));
+    let handle = now(bench.pool.claim()).unwrap();
+    let mut late = drive(bench.pool.claim_within(millis(100)));
+    let mut dropped = drive(bench.pool.claim_within(millis(100)));
+    late.pending();
+    dropped.pending();
+    bench.rt.advance(millis(100));
+    // Both are refused, but do not know it yet.
+    let (mut one, mut two) = (drive(bench.pool.claim()), drive(bench.pool.claim()));
+    one.pending();
+    two.pending();
+    assert!(matches!(late.done(), Err(Error::AllClaimsUsed { .. })));
+    drop(dropped);
+    drop(handle);
+    drop(one.done().unwrap());
+    drop(two.done().unwrap());
+    bench.check();
+}
+
+#[test]
 fn a_claim_that_cannot_wait_is_refused_at_once() {
     let bench = Bench::ready(NONE, slots(1));
     let handle = now(bench.pool.try_claim()).unwrap();
@@ -134,13 +180,19 @@ fn a_claim_that_cannot_wait_is_refused_at_once() {
 
 #[test]
 fn a_full_queue_says_so() {
-    let policy = Policy { max_waiting: Some(1), ..slots(1) };
+    let policy = Policy {
+        max_waiting: Some(1),
+        ..slots(1)
+    };
     let bench = Bench::ready(NONE, policy);
     let _handle = now(bench.pool.claim()).unwrap();
     let mut waiting = drive(bench.pool.claim());
     waiting.pending();
     let error = now(bench.pool.claim()).unwrap_err();
-    assert!(matches!(error, Error::QueueFull { waiting: 1, .. }), "{error}");
+    assert!(
+        matches!(error, Error::QueueFull { waiting: 1, .. }),
+        "{error}"
+    );
 }
 
 #[test]
@@ -289,7 +341,10 @@ fn on_acquire_that_hangs_is_refused_at_the_deadline_and_its_connection_closed() 
     bench.rt.advance(millis(200));
     assert_eq!(claim.wakes(), 1);
     let error = claim.done().unwrap_err();
-    let Error::AcquireFailed { last: Some(last), .. } = &error else {
+    let Error::AcquireFailed {
+        last: Some(last), ..
+    } = &error
+    else {
         panic!("{error}");
     };
     assert!(matches!(last.error(), backend::Error::TimedOut(limit) if *limit == millis(200)));
@@ -315,7 +370,10 @@ fn on_acquire_that_fails_for_a_claim_that_will_not_wait_ends_it() {
     let bench = Bench::ready(ACQUIRE, slots(1));
     bench.lab.script(Step::Acquire, [Do::Fail]);
     let error = now(bench.pool.try_claim()).unwrap_err();
-    assert!(matches!(error, Error::AcquireFailed { last: Some(_), .. }), "{error}");
+    assert!(
+        matches!(error, Error::AcquireFailed { last: Some(_), .. }),
+        "{error}"
+    );
     bench.check();
     assert_eq!(bench.pool.stats().waiting, 0);
 }

@@ -6,7 +6,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use common::{Bench, Do, Lab, Step, TestPool, TestRuntime, backend, drive, millis, now, secs, slots};
+use common::{
+    Bench, Do, Lab, Step, TestPool, TestRuntime, backend, drive, millis, now, secs, slots,
+};
 use futures_core::Stream;
 use qorb_driver::BuildError;
 use qorb_driver::backend::Hooks;
@@ -15,7 +17,10 @@ use qorb_driver::pool::Error;
 use qorb_driver::resolvers::fixed::FixedResolver;
 
 const NONE: Hooks = Hooks::NONE;
-const CLOSE: Hooks = Hooks { close: true, ..NONE };
+const CLOSE: Hooks = Hooks {
+    close: true,
+    ..NONE
+};
 
 #[test]
 fn ready_waits_for_so_many_connections() {
@@ -26,7 +31,11 @@ fn ready_waits_for_so_many_connections() {
     three.pending();
     assert!(matches!(
         now(bench.pool.ready(4)),
-        Err(Error::TooMany { wanted: 4, max_slots: 3, .. })
+        Err(Error::TooMany {
+            wanted: 4,
+            max_slots: 3,
+            ..
+        })
     ));
     now(bench.pool.ready(0)).unwrap();
     bench.rt.run();
@@ -81,7 +90,10 @@ fn statistics_come_at_once_and_then_at_intervals_until_the_end() {
 #[test]
 fn an_impossible_policy_is_refused_and_changes_nothing() {
     let bench = Bench::ready(NONE, slots(2));
-    let impossible = Policy { max_slots: 0, ..Policy::default() };
+    let impossible = Policy {
+        max_slots: 0,
+        ..Policy::default()
+    };
     let error = bench.pool.set_policy(impossible.clone()).unwrap_err();
     assert_eq!(error.field, "max_slots");
     assert_eq!(bench.pool.stats().max_slots, 2);
@@ -104,16 +116,24 @@ fn a_policy_that_wants_more_is_followed_at_once() {
 #[test]
 fn termination_refuses_closes_and_stops_and_can_be_repeated() {
     let bench = Bench::fresh(NONE, slots(3));
-    bench.lab.script(Step::Connect, [Do::Succeed, Do::Succeed, Do::Hang]);
+    bench
+        .lab
+        .script(Step::Connect, [Do::Succeed, Do::Succeed, Do::Hang]);
     bench.rt.run();
-    let (one, _two) = (now(bench.pool.claim()).unwrap(), now(bench.pool.claim()).unwrap());
+    let (one, _two) = (
+        now(bench.pool.claim()).unwrap(),
+        now(bench.pool.claim()).unwrap(),
+    );
     let mut waiting = drive(bench.pool.claim());
     waiting.pending();
     let ended = now(bench.pool.terminate());
     assert_eq!((ended.claimed, ended.closing), (2, 0));
     assert_eq!(waiting.wakes(), 1);
     assert!(matches!(waiting.done(), Err(Error::Terminated { .. })));
-    assert!(matches!(now(bench.pool.claim()), Err(Error::Terminated { .. })));
+    assert!(matches!(
+        now(bench.pool.claim()),
+        Err(Error::Terminated { .. })
+    ));
     bench.rt.run();
     assert_eq!(bench.rt.tasks(), 1, "the connect that hung is gone");
     bench.check();
@@ -158,7 +178,13 @@ fn termination_waits_for_goodbyes_and_handles_that_come_later_get_theirs() {
 
 #[test]
 fn termination_reaches_claims_in_every_stage() {
-    let bench = Bench::ready(Hooks { on_acquire: true, ..NONE }, slots(2));
+    let bench = Bench::ready(
+        Hooks {
+            on_acquire: true,
+            ..NONE
+        },
+        slots(2),
+    );
     bench.lab.script(Step::Acquire, [Do::Hang]);
     let mut preparing = drive(bench.pool.claim());
     preparing.pending();
@@ -177,7 +203,11 @@ fn termination_reaches_claims_in_every_stage() {
 
 #[test]
 fn termination_reaches_connections_that_are_checked_or_recycled() {
-    let hooks = Hooks { is_valid: true, on_recycle: true, ..NONE };
+    let hooks = Hooks {
+        is_valid: true,
+        on_recycle: true,
+        ..NONE
+    };
     let bench = Bench::ready(hooks, slots(2));
     bench.lab.always(Step::Check, Do::Hang);
     bench.lab.always(Step::Recycle, Do::Hang);
@@ -210,10 +240,16 @@ fn the_last_clone_ends_the_pool() {
 
 #[test]
 fn when_its_runtime_goes_a_pool_ends() {
-    let hooks = Hooks { on_recycle: true, ..CLOSE };
+    let hooks = Hooks {
+        on_recycle: true,
+        ..CLOSE
+    };
     let bench = Bench::ready(hooks, slots(3));
     bench.lab.always(Step::Recycle, Do::Wait);
-    let (one, two) = (now(bench.pool.claim()).unwrap(), now(bench.pool.claim()).unwrap());
+    let (one, two) = (
+        now(bench.pool.claim()).unwrap(),
+        now(bench.pool.claim()).unwrap(),
+    );
     drop(two);
     let mut waiting = drive(bench.pool.claim());
     drop(waiting.poll().map(Result::unwrap));
@@ -263,7 +299,10 @@ fn jobs_that_are_dropped_are_reported_lost_without_going_deep() {
     tended.unwrap().join().unwrap();
     assert!(rt.spawned() > 5_000, "{}", rt.spawned());
     let error = now(pool.try_claim()).unwrap_err();
-    assert!(error.to_string().contains("dropped before it ended"), "{error}");
+    assert!(
+        error.to_string().contains("dropped before it ended"),
+        "{error}"
+    );
     pool.audit().unwrap();
 }
 
@@ -271,7 +310,12 @@ fn jobs_that_are_dropped_are_reported_lost_without_going_deep() {
 fn a_pool_describes_itself_on_a_short_page() {
     let bench = Bench::ready(NONE, slots(2));
     let page = format!("{:#?}", bench.pool);
-    for part in ["bench", "connected: 2", "127.0.0.1:1000 online", "max_slots: 2"] {
+    for part in [
+        "bench",
+        "connected: 2",
+        "127.0.0.1:1000 online",
+        "max_slots: 2",
+    ] {
         assert!(page.contains(part), "{part} is missing in: {page}");
     }
     let _: Pin<&TestPool> = Pin::new(&bench.pool);

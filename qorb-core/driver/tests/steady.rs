@@ -74,7 +74,11 @@ fn assert_steady(hooks: Hooks) {
     }
     let after = costs(&bench);
     let locks = if cfg!(debug_assertions) { 200 } else { 0 };
-    let spent: Vec<u64> = after.iter().zip(before).map(|(after, before)| after - before).collect();
+    let spent: Vec<u64> = after
+        .iter()
+        .zip(before)
+        .map(|(after, before)| after - before)
+        .collect();
     assert_eq!(spent, [0, 0, 0, locks]);
     bench.check();
 }

@@ -28,7 +28,9 @@ impl<Conn: Connection> Handle<Conn> {
 
     #[inline]
     fn seat(&self) -> &Seat<Conn> {
-        self.seat.as_deref().expect("a handle has its seat until it is dropped")
+        self.seat
+            .as_deref()
+            .expect("a handle has its seat until it is dropped")
     }
 
     /// Where the connection leads.
@@ -59,7 +61,10 @@ impl<Conn: Connection> Handle<Conn> {
     }
 
     /// Takes the connection out of the pool for good; the pool opens another if it wants one.
-    #[expect(clippy::missing_panics_doc, reason = "the connection is there until it is dropped")]
+    #[expect(
+        clippy::missing_panics_doc,
+        reason = "the connection is there until it is dropped"
+    )]
     pub fn detach(mut self) -> Conn {
         let conn = self.seat.as_mut().and_then(|seat| seat.conn.take());
         self.give_back(How::Detached);
@@ -106,13 +111,13 @@ impl<Conn: Connection> Drop for Handle<Conn> {
     }
 }
 
-impl<Conn: Connection + fmt::Debug> fmt::Debug for Handle<Conn> {
+/// Without the connection, which need not be printable, and may hold secrets.
+impl<Conn: Connection> fmt::Debug for Handle<Conn> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seat = self.seat();
         f.debug_struct("Handle")
             .field("backend", &format_args!("{}", seat.backend))
             .field("uses", &seat.uses)
-            .field("connection", &**self)
             .finish_non_exhaustive()
     }
 }

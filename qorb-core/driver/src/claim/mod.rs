@@ -9,11 +9,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use qorb_core::event::Event;
-use qorb_core::id::ClaimId;
-use qorb_core::io::{Grant, Refusal, Returned};
+use qorb_core::io::{Grant, Refusal, Returned, Ticket};
 
 use crate::backend::{Connection, Error as BackendError};
-use crate::pool::claims::{Admitted, Granted};
+use crate::inbox::{Granted, Queued};
+use crate::pool::claims::Admitted;
 use crate::pool::shared::Shared;
 use crate::pool::{Error, LastFailure, Pool};
 use crate::runtime::Runtime;
@@ -50,12 +50,12 @@ enum Stage<Conn> {
     /// Nothing was tried yet.
     New,
     /// It is in the queue.
-    Waiting(ClaimId),
-    /// It has a connection, which `on_acquire` is preparing. It has an id once that had to wait.
+    Waiting(Queued<Conn>),
+    /// It has a connection, which `on_acquire` is preparing. It is known to the machine once that had to wait.
     Preparing {
         grant: Grant,
         seat: Box<Seat<Conn>>,
-        id: Option<ClaimId>,
+        queued: Option<Queued<Conn>>,
     },
     /// It has ended.
     Done,
@@ -88,16 +88,12 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
     /// Every other case.
     fn poll_on(&mut self, cx: &mut Context<'_>) -> Poll<Result<Handle<Conn>, Error>> {
         let step = match &self.stage {
-            Stage::New => match self.shared().claim_now() {
-                Ok(granted) => self.granted(granted),
-                Err(ticket) => self.start_waiting(ticket, cx),
+            Stage::New | Stage::Done => panic!("a claim was polled after it had ended"),
+            Stage::Waiting(queued) => match queued.inbox.poll(cx) {
+                Poll::Pending => Step::Pending,
+                Poll::Ready(answer) => self.answered(answer),
             },
-            Stage::Waiting(id) => {
-                let id = *id;
-                self.go_on_waiting(id, cx)
-            }
             Stage::Preparing { .. } => self.prepare(cx),
-            Stage::Done => panic!("a claim was polled after it had ended"),
         };
         self.follow(step, cx)
     }
@@ -125,27 +121,47 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
     }
 
     #[cold]
-    fn start_waiting(&mut self, ticket: qorb_core::io::Ticket, cx: &Context<'_>) -> Step<Conn> {
+    fn start_waiting(&mut self, ticket: Ticket, cx: &Context<'_>) -> Step<Conn> {
         let shared = self.shared();
         if self.patience == Patience::None {
             let refusal = shared.refuse(ticket);
             return self.refused(refusal);
         }
-        match shared.enqueue(ticket, self.patience(), cx.waker().clone()) {
+        let waker = cx.waker().clone();
+        let admitted = shared.enqueue(ticket, self.patience(), waker);
+        self.admitted(admitted)
+    }
+
+    /// As the pool was crowded a moment ago, everything that waiting takes is brought along.
+    fn start_crowded(&mut self, cx: &mut Context<'_>) -> Poll<Result<Handle<Conn>, Error>> {
+        let waker = cx.waker().clone();
+        let admitted = self.shared().claim_or_wait(self.patience(), waker);
+        let step = self.admitted(admitted);
+        self.follow(step, cx)
+    }
+
+    fn admitted(&mut self, admitted: Result<Admitted<Conn>, Refusal>) -> Step<Conn> {
+        match admitted {
             Ok(Admitted::Granted(granted)) => self.granted(granted),
-            Ok(Admitted::Waiting(id)) => {
-                self.stage = Stage::Waiting(id);
+            Ok(Admitted::Waiting(queued)) => {
+                self.stage = Stage::Waiting(queued);
                 Step::Pending
             }
             Err(refusal) => self.refused(refusal),
         }
     }
 
-    fn go_on_waiting(&mut self, id: ClaimId, cx: &Context<'_>) -> Step<Conn> {
-        match self.shared().look(id, cx) {
-            Poll::Pending => Step::Pending,
-            Poll::Ready(Ok(granted)) => self.granted(granted),
-            Poll::Ready(Err(refusal)) => self.refused(refusal),
+    /// The wait is over.
+    fn answered(&mut self, answer: Result<Granted<Conn>, Refusal>) -> Step<Conn> {
+        let stage = std::mem::replace(&mut self.stage, Stage::Done);
+        match answer {
+            Ok((grant, mut seat)) => {
+                if let Stage::Waiting(queued) = stage {
+                    seat.inbox = Some(queued.inbox);
+                }
+                self.granted((grant, seat))
+            }
+            Err(refusal) => self.refused(refusal),
         }
     }
 
@@ -153,7 +169,11 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
     #[inline]
     fn granted(&mut self, (grant, seat): Granted<Conn>) -> Step<Conn> {
         if self.shared().hooks.on_acquire {
-            self.stage = Stage::Preparing { grant, seat, id: None };
+            self.stage = Stage::Preparing {
+                grant,
+                seat,
+                queued: None,
+            };
             return Step::Again;
         }
         self.stage = Stage::Done;
@@ -167,7 +187,11 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
         seat.home = Some(Arc::clone(shared) as Arc<_>);
         let (slot, backend) = (seat.number, &*seat.backend);
         let audience = &shared.audience;
-        audience.tell(&Event::HandleClaimed { claim, slot, backend });
+        audience.tell(&Event::HandleClaimed {
+            claim,
+            slot,
+            backend,
+        });
         audience.tell(&Event::ClaimDone { claim, slot });
         Handle::new(seat)
     }
@@ -180,77 +204,82 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
     /// Goes on with `on_acquire`.
     fn prepare(&mut self, cx: &mut Context<'_>) -> Step<Conn> {
         let shared = self.shared();
-        let Stage::Preparing { grant, seat, id } = &mut self.stage else {
+        let Stage::Preparing { seat, .. } = &mut self.stage else {
             return Step::Pending;
         };
-        let (grant, id) = (*grant, *id);
-        match shared.runtime.within(|| seat.poll_hook(Hook::Acquire, cx)) {
-            Poll::Ready(Ok(())) => self.prepared(grant, id),
-            Poll::Ready(Err(error)) => self.failed_to_prepare(grant, id, error, cx),
-            Poll::Pending => self.go_on_preparing(grant, id, cx),
+        let polled = shared.runtime.within(|| seat.poll_hook(Hook::Acquire, cx));
+        self.go_on(polled, cx)
+    }
+
+    /// Does what `on_acquire` makes of the claim.
+    fn go_on(&mut self, polled: Poll<Result<(), BackendError>>, cx: &Context<'_>) -> Step<Conn> {
+        match polled {
+            Poll::Ready(Ok(())) => self.prepared(),
+            Poll::Ready(Err(error)) => self.failed_to_prepare(error, cx),
+            Poll::Pending => self.go_on_preparing(cx),
         }
     }
 
-    fn prepared(&mut self, grant: Grant, id: Option<ClaimId>) -> Step<Conn> {
-        if let Some(Err(refusal)) = id.map(|id| self.shared().acquired(id)) {
+    fn prepared(&mut self) -> Step<Conn> {
+        let shared = self.shared();
+        let Stage::Preparing { grant, queued, .. } = &self.stage else {
+            return Step::Pending;
+        };
+        let claim = grant.ticket.number;
+        if let Some(Err(refusal)) = queued.as_ref().map(|queued| shared.acquired(queued)) {
             return self.too_late(refusal);
         }
         match self.take_seat() {
-            Some(seat) => Step::Done(Ok(self.hand_over(grant.ticket.number, seat))),
+            Some(seat) => Step::Done(Ok(self.hand_over(claim, seat))),
             None => Step::Pending,
         }
     }
 
-    fn go_on_preparing(
-        &mut self,
-        grant: Grant,
-        known: Option<ClaimId>,
-        cx: &Context<'_>,
-    ) -> Step<Conn> {
-        let shared = self.shared();
-        let going_on = match known {
-            Some(id) => shared.still_acquiring(id, cx).map(|()| id),
-            None => shared.acquiring(grant, self.patience(), cx.waker().clone()),
+    fn go_on_preparing(&mut self, cx: &Context<'_>) -> Step<Conn> {
+        let (shared, patience) = (self.shared(), self.patience());
+        let Stage::Preparing { grant, queued, .. } = &mut self.stage else {
+            return Step::Pending;
         };
-        match going_on {
-            Ok(now_known) => {
-                if let Stage::Preparing { id, .. } = &mut self.stage {
-                    *id = Some(now_known);
+        let refusal = match queued {
+            Some(queued) => match queued.inbox.poll(cx) {
+                Poll::Ready(Err(refusal)) => refusal,
+                _ => return Step::Pending,
+            },
+            None => match shared.acquiring(*grant, patience, cx.waker().clone()) {
+                Ok(now_queued) => {
+                    *queued = Some(now_queued);
+                    return Step::Pending;
                 }
-                Step::Pending
-            }
-            Err(refusal) => self.too_late(refusal),
-        }
+                Err(refusal) => refusal,
+            },
+        };
+        self.too_late(refusal)
     }
 
     /// `on_acquire` failed: its connection is closed, and the claim tries another.
-    fn failed_to_prepare(
-        &mut self,
-        grant: Grant,
-        id: Option<ClaimId>,
-        error: BackendError,
-        cx: &Context<'_>,
-    ) -> Step<Conn> {
-        let shared = self.shared();
-        let Some(seat) = self.take_seat() else {
+    fn failed_to_prepare(&mut self, error: BackendError, cx: &Context<'_>) -> Step<Conn> {
+        let (shared, patience) = (self.shared(), self.patience());
+        let stage = std::mem::replace(&mut self.stage, Stage::Done);
+        let Stage::Preparing {
+            grant,
+            seat,
+            queued,
+        } = stage
+        else {
             return Step::Pending;
         };
         let failure = shared.acquire_failure(&seat, error);
         self.failure = Some(Arc::clone(&failure));
         shared.close(seat);
         let waker = cx.waker().clone();
-        match shared.acquire_failed(grant, id, self.patience(), &failure, waker) {
-            Ok(Admitted::Granted(granted)) => self.granted(granted),
-            Ok(Admitted::Waiting(id)) if self.patience == Patience::None => {
-                shared.cancel(id);
+        let admitted = shared.acquire_failed(grant, queued.as_ref(), patience, &failure, waker);
+        match admitted {
+            Ok(Admitted::Waiting(queued)) if self.patience == Patience::None => {
+                shared.cancel(&queued);
                 shared.tell_refused(grant.ticket.number, Refusal::AcquireFailed);
                 self.refused(Refusal::AcquireFailed)
             }
-            Ok(Admitted::Waiting(id)) => {
-                self.stage = Stage::Waiting(id);
-                Step::Pending
-            }
-            Err(refusal) => self.refused(refusal),
+            admitted => self.admitted(admitted),
         }
     }
 
@@ -274,12 +303,18 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
         let shared = self.shared();
         match std::mem::replace(&mut self.stage, Stage::Done) {
             Stage::New | Stage::Done => {}
-            Stage::Waiting(id) => shared.cancel(id),
-            Stage::Preparing { seat, id: None, .. } => shared.retire(seat, Returned::Broken),
-            Stage::Preparing { grant, seat, id: Some(id) } => {
-                shared.close(seat);
-                shared.abandon(grant, id);
-            }
+            Stage::Waiting(queued) => shared.cancel(&queued),
+            Stage::Preparing {
+                grant,
+                seat,
+                queued,
+            } => match queued {
+                Some(queued) => {
+                    shared.close(seat);
+                    shared.abandon(grant, &queued);
+                }
+                None => shared.retire(seat, Returned::Broken),
+            },
         }
     }
 
@@ -295,23 +330,38 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
 impl<Conn: Connection, R: Runtime> Future for Claim<'_, Conn, R> {
     type Output = Result<Handle<Conn>, Error>;
 
-    /// The common case, a connection that is to be had at once and needs no preparing, is all that is here.
+    /// The common case is all that is here: a connection that is to be had at once and needs no long preparing.
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        if !matches!(this.stage, Stage::New) || this.shared().hooks.on_acquire {
+        if !matches!(this.stage, Stage::New) {
             return this.poll_on(cx);
         }
-        match this.shared().claim_now() {
-            Ok((grant, seat)) => {
-                this.stage = Stage::Done;
-                Poll::Ready(Ok(this.hand_over(grant.ticket.number, seat)))
-            }
+        let shared = this.shared();
+        if shared.is_crowded() && this.patience != Patience::None {
+            return this.start_crowded(cx);
+        }
+        let (grant, mut seat) = match shared.claim_now() {
+            Ok(granted) => granted,
             Err(ticket) => {
                 let step = this.start_waiting(ticket, cx);
-                this.follow(step, cx)
+                return this.follow(step, cx);
+            }
+        };
+        if shared.hooks.on_acquire {
+            let polled = shared.runtime.within(|| seat.poll_hook(Hook::Acquire, cx));
+            if !matches!(polled, Poll::Ready(Ok(()))) {
+                this.stage = Stage::Preparing {
+                    grant,
+                    seat,
+                    queued: None,
+                };
+                let step = this.go_on(polled, cx);
+                return this.follow(step, cx);
             }
         }
+        this.stage = Stage::Done;
+        Poll::Ready(Ok(this.hand_over(grant.ticket.number, seat)))
     }
 }
 

@@ -10,56 +10,74 @@ use crate::seat::Seat;
 use crate::signal::Signal;
 use crate::sync::Arc;
 
-/// Collected under the lock, and spent by [`Shared::finish`](super::shared::Shared::finish). Empty, it owns no memory.
+/// Collected under the lock, and spent by [`Shared::finish`](super::shared::Shared::finish). A claim that waits needs no
+/// more of it than fits without a box.
 pub(super) struct After<Conn> {
+    /// A task to wake.
+    waker: Option<Waker>,
+    /// The steward has to look at its timer.
+    pub(super) steward: bool,
+    rest: Option<Box<Rest<Conn>>>,
+}
+
+pub(super) struct Rest<Conn> {
     /// What to tell, in order.
     pub(super) records: Vec<Record>,
     /// Connections to close without a goodbye.
     pub(super) closing: Vec<Box<Seat<Conn>>>,
     /// Jobs to abort.
     pub(super) aborts: Vec<Arc<Signal>>,
-    /// Tasks to wake. One is the rule, and needs no memory.
-    pub(super) waker: Option<Waker>,
-    pub(super) more_wakers: Vec<Waker>,
+    /// More tasks to wake.
+    wakers: Vec<Waker>,
     /// Jobs to start.
     pub(super) work: Vec<Work<Conn>>,
-    /// The steward has to look at its timer.
-    pub(super) steward: bool,
     /// Things of which only the `Drop` is left to run.
     pub(super) wakers_gone: Vec<Waker>,
     pub(super) failures_gone: Vec<Arc<LastFailure>>,
+    pub(super) flags_gone: Vec<Arc<Signal>>,
 }
 
 impl<Conn> After<Conn> {
+    #[inline]
     pub(super) const fn new() -> Self {
         Self {
-            records: Vec::new(),
-            closing: Vec::new(),
-            aborts: Vec::new(),
             waker: None,
-            more_wakers: Vec::new(),
-            work: Vec::new(),
             steward: false,
-            wakers_gone: Vec::new(),
-            failures_gone: Vec::new(),
+            rest: None,
         }
+    }
+
+    /// What is seldom.
+    pub(super) fn rest(&mut self) -> &mut Rest<Conn> {
+        self.rest.get_or_insert_default()
     }
 
     pub(super) fn wake(&mut self, waker: Waker) {
         if self.waker.is_none() {
             self.waker = Some(waker);
         } else {
-            self.more_wakers.push(waker);
+            self.rest().wakers.push(waker);
         }
     }
 
-    /// Runs what concerns connections and tasks. What is left needs the pool.
-    pub(super) fn run(&mut self) {
-        self.closing.clear();
+    /// Wakes and drops, and gives what needs more than that.
+    #[inline]
+    pub(super) fn run(&mut self) -> Option<Box<Rest<Conn>>> {
+        if let Some(waker) = self.waker.take() {
+            quietly(|| waker.wake());
+        }
+        let mut rest = self.rest.take()?;
+        rest.run();
+        Some(rest)
+    }
+}
+
+impl<Conn> Rest<Conn> {
+    fn run(&mut self) {
         for job in self.aborts.drain(..) {
             job.raise();
         }
-        for waker in self.waker.take().into_iter().chain(self.more_wakers.drain(..)) {
+        for waker in self.wakers.drain(..) {
             quietly(|| waker.wake());
         }
         for waker in self.wakers_gone.drain(..) {
@@ -67,6 +85,25 @@ impl<Conn> After<Conn> {
         }
         for failure in self.failures_gone.drain(..) {
             quietly(|| drop(failure));
+        }
+        for flag in self.flags_gone.drain(..) {
+            quietly(|| drop(flag));
+        }
+    }
+}
+
+/// By hand, for a derived one would ask that connections have a default.
+impl<Conn> Default for Rest<Conn> {
+    fn default() -> Self {
+        Self {
+            records: Vec::new(),
+            closing: Vec::new(),
+            aborts: Vec::new(),
+            wakers: Vec::new(),
+            work: Vec::new(),
+            wakers_gone: Vec::new(),
+            failures_gone: Vec::new(),
+            flags_gone: Vec::new(),
         }
     }
 }

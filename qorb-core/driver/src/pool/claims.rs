@@ -1,29 +1,26 @@
-//! What claims ask of a pool. Each method is one round under the lock, or two where a clock or a waker is needed.
+//! What claims ask of a pool. Each method is one round under the lock.
 
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 use std::time::Duration;
 
 use qorb_core::event::Event;
-use qorb_core::id::ClaimId;
 use qorb_core::io::{Admission, Grant, Handled, Input, Refusal, Returned, Ticket};
 
 use crate::backend::{Connection, Error as BackendError};
+use crate::inbox::{Content, Granted, Queued};
 use crate::panics::quietly;
 use crate::pool::after::After;
 use crate::pool::error::{Attempt, Error, LastFailure};
 use crate::pool::shared::{Now, Shared, words_of};
-use crate::pool::state::{Released, State, Waiter};
+use crate::pool::state::State;
 use crate::runtime::Runtime;
 use crate::seat::Seat;
-use crate::sync::Arc;
-
-/// A connection that a claim was granted.
-pub(crate) type Granted<Conn> = (Grant, Box<Seat<Conn>>);
+use crate::sync::{Arc, Ordering};
 
 /// What became of a claim that may wait.
 pub(crate) enum Admitted<Conn> {
     Granted(Granted<Conn>),
-    Waiting(ClaimId),
+    Waiting(Queued<Conn>),
 }
 
 impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
@@ -40,18 +37,31 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
         claimed
     }
 
-    /// Refuses a claim that will not wait.
-    pub(crate) fn refuse(self: &Arc<Self>, ticket: Ticket) -> Refusal {
-        let (refusal, records, needs_time) = {
-            let mut state = self.state.lock();
-            let refusal = state.ask(&self.audience, |machine, watch| {
-                machine.refuse(ticket, watch)
-            });
-            let records = self.records(&mut state);
-            (refusal, records, state.machine.needs_time())
-        };
-        self.follow_up(records, needs_time);
-        refusal
+    /// Whether a claim had better be ready to wait: have a waker and the time at hand, and so spare itself a round. It is a
+    /// guess, and a wrong one costs a little time.
+    #[inline]
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.crowded.load(Ordering::Relaxed)
+    }
+
+    /// Claims a connection or, in the same round, waits for one.
+    pub(crate) fn claim_or_wait(
+        self: &Arc<Self>,
+        patience: Option<Duration>,
+        waker: Waker,
+    ) -> Result<Admitted<Conn>, Refusal> {
+        let mut waker = Some(waker);
+        let admitted = self.round(|state, now, _| {
+            match state.ask(&self.audience, |machine, watch| machine.claim(watch)) {
+                Ok(grant) => {
+                    self.crowded.store(false, Ordering::Relaxed);
+                    Ok(Admitted::Granted(state.seat_for(grant)))
+                }
+                Err(ticket) => self.admit(state, now, (ticket, patience), &mut waker),
+            }
+        });
+        quietly(|| drop(waker));
+        admitted
     }
 
     /// Lets a claim wait, unless a connection has come free meanwhile.
@@ -61,83 +71,63 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
         patience: Option<Duration>,
         waker: Waker,
     ) -> Result<Admitted<Conn>, Refusal> {
-        self.round(|state, now, after| {
-            let admission = state.ask(&self.audience, |machine, watch| {
-                machine.enqueue(now.machine, ticket, patience, watch)
-            });
-            match admission {
-                Ok(Admission::Granted(grant)) => {
-                    after.wakers_gone.push(waker);
-                    Ok(Admitted::Granted(state.seat_for(grant)))
-                }
-                Ok(Admission::Waiting(claim)) => {
-                    state.await_claim(claim, waker, after);
-                    Ok(Admitted::Waiting(claim))
-                }
-                Err(refusal) => {
-                    after.wakers_gone.push(waker);
-                    Err(refusal)
-                }
+        let mut waker = Some(waker);
+        let admitted =
+            self.round(|state, now, _| self.admit(state, now, (ticket, patience), &mut waker));
+        quietly(|| drop(waker));
+        admitted
+    }
+
+    /// Takes the waker if the claim has to wait.
+    fn admit(
+        &self,
+        state: &mut State<Conn>,
+        now: Now,
+        (ticket, patience): (Ticket, Option<Duration>),
+        waker: &mut Option<Waker>,
+    ) -> Result<Admitted<Conn>, Refusal> {
+        let admission = state.ask(&self.audience, |machine, watch| {
+            machine.enqueue(now.machine, ticket, patience, watch)
+        });
+        Ok(match admission? {
+            Admission::Granted(grant) => Admitted::Granted(state.seat_for(grant)),
+            Admission::Waiting(id) => {
+                self.crowded.store(true, Ordering::Relaxed);
+                let waker = waker.take().expect(ONE_WAKER);
+                Admitted::Waiting(state.await_claim(id, waker))
             }
         })
     }
 
-    /// What has become of a claim that waits. As long as it is nothing, the task of `cx` is woken when that changes.
-    #[inline]
-    pub(crate) fn look(
-        self: &Arc<Self>,
-        claim: ClaimId,
-        cx: &Context<'_>,
-    ) -> Poll<Result<Granted<Conn>, Refusal>> {
-        // Most often the answer is there. Only if it is not is a waker needed, and that is somebody else's code.
-        if let Poll::Ready(result) = self.look_once(claim, None) {
-            return Poll::Ready(result);
-        }
-        self.look_once(claim, Some(cx.waker().clone()))
-    }
-
-    fn look_once(
-        self: &Arc<Self>,
-        claim: ClaimId,
-        waker: Option<Waker>,
-    ) -> Poll<Result<Granted<Conn>, Refusal>> {
-        let mut old = None;
-        let (polled, records, needs_time) = {
-            let mut state = self.state.lock();
-            let polled = match state.look(claim) {
-                Waiter::Granted(seat) => state.collect(&self.audience, claim, seat),
-                Waiter::Refused(refusal) => Poll::Ready(Err(refusal)),
-                Waiter::Free | Waiter::Waiting(_) => {
-                    old = waker.and_then(|waker| state.replace_waker(claim, waker));
-                    Poll::Pending
-                }
-            };
-            let records = self.records(&mut state);
-            (polled, records, state.machine.needs_time())
-        };
-        quietly(|| drop(old));
+    /// Refuses a claim that will not wait.
+    pub(crate) fn refuse(self: &Arc<Self>, ticket: Ticket) -> Refusal {
+        let mut state = self.state.lock();
+        let refusal = state.ask(&self.audience, |machine, watch| {
+            machine.refuse(ticket, watch)
+        });
+        let records = self.records(&mut state);
+        let needs_time = state.machine.needs_time();
+        drop(state);
         self.follow_up(records, needs_time);
-        polled
+        refusal
     }
 
-    /// Ends a claim that waits. A connection that it was granted goes to the next.
-    pub(crate) fn cancel(self: &Arc<Self>, claim: ClaimId) {
-        let mut after = After::new();
-        let (released, records, needs_time) = {
-            let mut state = self.state.lock();
+    /// Ends a claim that waits. A connection that it was handed already goes to the next.
+    pub(crate) fn cancel(self: &Arc<Self>, queued: &Queued<Conn>) {
+        let mut state = self.state.lock();
+        if state.forget(queued) {
             state.ask(&self.audience, |machine, watch| {
-                machine.cancel(claim, watch)
+                machine.cancel(queued.id, watch)
             });
-            let released = match state.forget(claim, &mut after) {
-                Waiter::Granted(seat) => state.release(&self.audience, seat),
-                _ => Released::Done,
-            };
-            let records = self.records(&mut state);
-            (released, records, state.machine.needs_time())
-        };
-        after.run();
-        self.settle(released);
+        }
+        let records = self.records(&mut state);
+        let needs_time = state.machine.needs_time();
+        drop(state);
         self.follow_up(records, needs_time);
+        match queued.inbox.empty() {
+            Content::Granted((_, seat)) => self.release(seat),
+            other => quietly(|| drop(other)),
+        }
     }
 
     /// Notes that an `on_acquire` has to wait, so that the claim's deadline holds for it.
@@ -148,80 +138,85 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
         grant: Grant,
         patience: Option<Duration>,
         waker: Waker,
-    ) -> Result<ClaimId, Refusal> {
-        self.round(|state, now, after| {
-            let claim = state.ask(&self.audience, |machine, watch| {
+    ) -> Result<Queued<Conn>, Refusal> {
+        let mut waker = Some(waker);
+        let queued = self.round(|state, now, _| {
+            let id = state.ask(&self.audience, |machine, watch| {
                 machine.acquiring(now.machine, grant, patience, watch)
-            });
-            match claim {
-                Ok(claim) => state.await_claim(claim, waker, after),
-                Err(_) => after.wakers_gone.push(waker),
-            }
-            claim
-        })
-    }
-
-    /// As [`look`](Self::look), for a claim whose connection is being prepared: that can only be refused.
-    pub(crate) fn still_acquiring(
-        self: &Arc<Self>,
-        claim: ClaimId,
-        cx: &Context<'_>,
-    ) -> Result<(), Refusal> {
-        match self.look_once(claim, Some(cx.waker().clone())) {
-            Poll::Ready(Err(refusal)) => Err(refusal),
-            _ => Ok(()),
-        }
+            })?;
+            let waker = waker.take().expect(ONE_WAKER);
+            Ok(state.await_claim(id, waker))
+        });
+        quietly(|| drop(waker));
+        queued
     }
 
     /// Notes that an `on_acquire` that had to wait has succeeded.
     ///
     /// On a refusal, which came first, the connection is for the caller to [`retire`](Self::retire).
-    pub(crate) fn acquired(self: &Arc<Self>, claim: ClaimId) -> Result<(), Refusal> {
-        let mut after: After<Conn> = After::new();
-        let result = {
+    pub(crate) fn acquired(self: &Arc<Self>, queued: &Queued<Conn>) -> Result<(), Refusal> {
+        let acquired = {
             let mut state = self.state.lock();
-            let waiter = state.forget(claim, &mut after);
             let acquired = state.ask(&self.audience, |machine, watch| {
-                machine.acquired(claim, watch)
+                machine.acquired(queued.id, watch)
             });
-            match waiter {
-                _ if acquired => Ok(()),
-                Waiter::Refused(refusal) => Err(refusal),
-                _ => Err(Refusal::AcquireFailed),
-            }
+            state.forget(queued);
+            acquired
         };
-        after.run();
-        result
+        match queued.inbox.empty() {
+            Content::Refused(refusal) => Err(refusal),
+            other => {
+                quietly(|| drop(other));
+                if acquired {
+                    Ok(())
+                } else {
+                    Err(Refusal::AcquireFailed)
+                }
+            }
+        }
     }
 
-    /// Notes that an `on_acquire` has failed; its connection is closed already. The claim, which has an id if the hook had to
-    /// wait, gets another connection or waits for one before all others.
+    /// Notes that an `on_acquire` has failed; its connection is closed already. The claim, which is queued if the hook had
+    /// to wait, gets another connection or waits for one before all others.
     pub(crate) fn acquire_failed(
         self: &Arc<Self>,
         grant: Grant,
-        claim: Option<ClaimId>,
+        queued: Option<&Queued<Conn>>,
         patience: Option<Duration>,
         failure: &LastFailure,
         waker: Waker,
     ) -> Result<Admitted<Conn>, Refusal> {
         let words = words_of(failure.error());
-        self.round(|state, now, after| {
-            let admitted = self.retry(state, now, after, (grant, claim, patience), &words);
-            match &admitted {
-                Ok(Admitted::Waiting(claim)) => state.await_claim(*claim, waker, after),
-                Ok(Admitted::Granted(_)) => after.wakers_gone.push(waker),
-                Err(_) => {
-                    after.wakers_gone.push(waker);
-                    state.drain(now.clock, after);
+        let mut waker = Some(waker);
+        let admitted = self.round(|state, now, after| {
+            let retried = self.retry(state, now, after, (grant, queued, patience), &words);
+            match retried {
+                Ok(Admission::Granted(grant)) => {
+                    if let Some(queued) = queued {
+                        state.forget(queued);
+                    }
+                    Ok(Admitted::Granted(state.seat_for(grant)))
+                }
+                Ok(Admission::Waiting(id)) => {
+                    if let Some(queued) = queued {
+                        state.forget(queued);
+                    }
+                    let waker = waker.take().expect(ONE_WAKER);
+                    Ok(Admitted::Waiting(state.await_claim(id, waker)))
+                }
+                Err(refusal) => {
+                    state.drain(&self.audience, now.clock, after);
                     // Where the slot has been retired already, this is ignored.
                     let input = Input::Returned(grant.slot, Returned::Broken);
                     let _: Handled = state.ask(&self.audience, |machine, watch| {
                         machine.handle(now.machine, input, watch)
                     });
+                    Err(refusal)
                 }
             }
-            admitted
-        })
+        });
+        quietly(|| drop(waker));
+        admitted
     }
 
     fn retry(
@@ -229,38 +224,38 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
         state: &mut State<Conn>,
         now: Now,
         after: &mut After<Conn>,
-        (grant, claim, patience): (Grant, Option<ClaimId>, Option<Duration>),
+        (grant, queued, patience): (Grant, Option<&Queued<Conn>>, Option<Duration>),
         words: &str,
-    ) -> Result<Admitted<Conn>, Refusal> {
-        let claim = if let Some(claim) = claim {
-            claim
-        } else {
-            let claim = state.ask(&self.audience, |machine, watch| {
-                machine.acquiring(now.machine, grant, patience, watch)
-            })?;
-            state.drain(now.clock, after);
-            claim
+    ) -> Result<Admission, Refusal> {
+        let id = match queued {
+            // A refusal that came first stands.
+            Some(queued) if !state.is_awaited(queued) => {
+                return Err(match queued.inbox.empty() {
+                    Content::Refused(refusal) => refusal,
+                    _ => Refusal::AcquireFailed,
+                });
+            }
+            Some(queued) => queued.id,
+            None => {
+                let id = state.ask(&self.audience, |machine, watch| {
+                    machine.acquiring(now.machine, grant, patience, watch)
+                })?;
+                state.drain(&self.audience, now.clock, after);
+                id
+            }
         };
-        // A refusal that came first stands.
-        if let Waiter::Refused(refusal) = state.forget(claim, after) {
-            return Err(refusal);
-        }
-        let admission = state.ask(&self.audience, |machine, watch| {
-            machine.acquire_failed(now.machine, claim, &words, watch)
-        })?;
-        Ok(match admission {
-            Admission::Granted(grant) => Admitted::Granted(state.seat_for(grant)),
-            Admission::Waiting(claim) => Admitted::Waiting(claim),
+        state.ask(&self.audience, |machine, watch| {
+            machine.acquire_failed(now.machine, id, &words, watch)
         })
     }
 
     /// Ends a claim whose connection is being prepared, and is closed already.
-    pub(crate) fn abandon(self: &Arc<Self>, grant: Grant, claim: ClaimId) {
-        self.round(|state, now, after| {
+    pub(crate) fn abandon(self: &Arc<Self>, grant: Grant, queued: &Queued<Conn>) {
+        self.round(|state, now, _| {
+            state.forget(queued);
             state.ask(&self.audience, |machine, watch| {
-                machine.cancel(claim, watch)
+                machine.cancel(queued.id, watch)
             });
-            drop(state.forget(claim, after));
             let input = Input::Returned(grant.slot, Returned::Broken);
             let _: Handled = state.ask(&self.audience, |machine, watch| {
                 machine.handle(now.machine, input, watch)
@@ -312,3 +307,5 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
         self.state.lock().machine.policy().claim_timeout
     }
 }
+
+const ONE_WAKER: &str = "a claim waits once for each waker it brings";

@@ -76,7 +76,9 @@ impl Error {
     /// The backend's failure behind this error, if there is one.
     pub fn last_failure(&self) -> Option<&LastFailure> {
         match self {
-            Self::NoBackendsOnline { last, .. } | Self::AcquireFailed { last, .. } => last.as_deref(),
+            Self::NoBackendsOnline { last, .. } | Self::AcquireFailed { last, .. } => {
+                last.as_deref()
+            }
             _ => None,
         }
     }
@@ -93,7 +95,10 @@ impl fmt::Display for Error {
                 f,
                 "pool \"{pool}\" has no connection to any backend yet; wait longer, or check that the backends can be reached"
             ),
-            Self::NoBackendsOnline { pool, last: Some(last) } => write!(
+            Self::NoBackendsOnline {
+                pool,
+                last: Some(last),
+            } => write!(
                 f,
                 "pool \"{pool}\" has no connection to any backend; last, {last}; check that the backends run and can be reached"
             ),
@@ -109,18 +114,27 @@ impl fmt::Display for Error {
                 f,
                 "no connection of pool \"{pool}\" could be prepared in time; check the connector's on_acquire"
             ),
-            Self::AcquireFailed { pool, last: Some(last) } => write!(
+            Self::AcquireFailed {
+                pool,
+                last: Some(last),
+            } => write!(
                 f,
                 "no connection of pool \"{pool}\" could be prepared; last, {last}; check the connector's on_acquire"
             ),
             Self::Terminated { pool } => {
                 write!(f, "pool \"{pool}\" has been terminated; make a new one")
             }
-            Self::TooMany { pool, wanted, max_slots } => write!(
+            Self::TooMany {
+                pool,
+                wanted,
+                max_slots,
+            } => write!(
                 f,
                 "pool \"{pool}\" never has {wanted} connections; wait for fewer, or raise max_slots (now {max_slots})"
             ),
-            Self::Refused { pool, refusal } => write!(f, "pool \"{pool}\" refused the claim: {refusal:?}"),
+            Self::Refused { pool, refusal } => {
+                write!(f, "pool \"{pool}\" refused the claim: {refusal:?}")
+            }
         }
     }
 }
@@ -303,7 +317,12 @@ mod tests {
             last: Some(Arc::new(failure)),
         };
         let text = error.to_string();
-        for part in ["\"orders\"", "connecting to [::1]:5432 (db-1)", "refused", "check that"] {
+        for part in [
+            "\"orders\"",
+            "connecting to [::1]:5432 (db-1)",
+            "refused",
+            "check that",
+        ] {
             assert!(text.contains(part), "{part} is missing in: {text}");
         }
         let source = error.source().expect("the cause is kept");

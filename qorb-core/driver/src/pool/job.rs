@@ -51,7 +51,12 @@ pub(super) fn run<Conn: Connection, R: Runtime>(
     shared: Arc<Shared<Conn, R>>,
     work: Work<Conn>,
 ) -> impl Future<Output = ()> + Send + 'static {
-    let Work { job, backend, abort, task } = work;
+    let Work {
+        job,
+        backend,
+        abort,
+        task,
+    } = work;
     let report = Report {
         shared,
         job,
@@ -168,6 +173,7 @@ impl<Conn: Connection, R: Runtime> Report<Conn, R> {
             connected_at: shared.clock().machine,
             uses: 0,
             places: Arc::clone(&shared.connector).places(shared.hooks),
+            inbox: None,
             home: None,
         });
         self.bring(seat, Input::Connected(self.job));
@@ -187,13 +193,13 @@ impl<Conn: Connection, R: Runtime> Report<Conn, R> {
     fn bring(&self, seat: Box<Seat<Conn>>, input: Input<'_>) {
         let shared = &self.shared;
         shared.round(|state, now, after| {
-            state.answered(self.job);
+            state.answered(self.job, after);
             let handled = state.ask(&shared.audience, |machine, watch| {
                 machine.handle(now.machine, input, watch)
             });
             match handled {
                 Handled::Accepted => state.put_seat(seat),
-                Handled::Stale => after.closing.push(seat),
+                Handled::Stale => after.rest().closing.push(seat),
             }
         });
     }
@@ -212,20 +218,16 @@ impl<Conn: Connection, R: Runtime> Report<Conn, R> {
         };
         let shared = &self.shared;
         shared.round(|state, now, after| {
-            state.answered(self.job);
-            let failure = LastFailure::new(
-                Arc::clone(&self.backend),
-                self.attempt,
-                error,
-                now.clock,
-            );
+            state.answered(self.job, after);
+            let failure =
+                LastFailure::new(Arc::clone(&self.backend), self.attempt, error, now.clock);
             let handled = state.ask(&shared.audience, |machine, watch| {
                 machine.handle(now.machine, input, watch)
             });
             let failure = Arc::new(failure);
             match handled {
                 Handled::Accepted => state.note_failure(failure, after),
-                Handled::Stale => after.failures_gone.push(failure),
+                Handled::Stale => after.rest().failures_gone.push(failure),
             }
         });
     }
@@ -237,8 +239,8 @@ impl<Conn: Connection, R: Runtime> Report<Conn, R> {
     fn close(&mut self) {
         self.open = false;
         let shared = &self.shared;
-        shared.round(|state, now, _| {
-            state.answered(self.job);
+        shared.round(|state, now, after| {
+            state.answered(self.job, after);
             // Late is as good as in time.
             let _ = state.ask(&shared.audience, |machine, watch| {
                 machine.handle(now.machine, Input::Closed(self.job), watch)

@@ -2,8 +2,8 @@
 
 mod after;
 mod builder;
-mod error;
 pub(crate) mod claims;
+mod error;
 mod job;
 mod ready;
 pub(crate) mod shared;
@@ -184,7 +184,10 @@ impl<Conn: Connection, R: Runtime> Pool<Conn, R> {
     pub fn audit(&self) -> Result<(), AuditError> {
         let state = self.anchor.shared.state.lock();
         state.machine.audit().map_err(AuditError::Machine)?;
-        let (seats, unclaimed) = (state.seats_taken(), state.machine.stats().slots.unclaimed_slots);
+        let (seats, unclaimed) = (
+            state.seats_taken(),
+            state.machine.stats().slots.unclaimed_slots,
+        );
         if seats == unclaimed {
             Ok(())
         } else {

@@ -7,7 +7,6 @@ use std::task::{Context, Poll};
 use qorb_core::Machine;
 
 use crate::backend::Connection;
-use crate::panics::quietly;
 use crate::pool::Error;
 use crate::pool::after::After;
 use crate::pool::shared::Shared;
@@ -37,16 +36,21 @@ impl<Conn: Connection, R: Runtime> Future for Ready<Conn, R> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let wanted = self.wanted;
         let pool = Arc::clone(&self.wait.shared.audience.pool);
-        self.wait.poll(cx, WaitFor::Connected(wanted), move |machine| {
-            let max_slots = machine.policy().max_slots;
-            if machine.is_terminated() {
-                Some(Err(Error::Terminated { pool }))
-            } else if wanted > max_slots {
-                Some(Err(Error::TooMany { pool, wanted, max_slots }))
-            } else {
-                (machine.connected() >= wanted).then_some(Ok(()))
-            }
-        })
+        self.wait
+            .poll(cx, WaitFor::Connected(wanted), move |machine| {
+                let max_slots = machine.policy().max_slots;
+                if machine.is_terminated() {
+                    Some(Err(Error::Terminated { pool }))
+                } else if wanted > max_slots {
+                    Some(Err(Error::TooMany {
+                        pool,
+                        wanted,
+                        max_slots,
+                    }))
+                } else {
+                    (machine.connected() >= wanted).then_some(Ok(()))
+                }
+            })
     }
 }
 
@@ -74,7 +78,7 @@ impl<Conn: Connection, R: Runtime> Wait<Conn, R> {
             let mut state = self.shared.state.lock();
             let state = &mut *state;
             if let Some(result) = over(&state.machine) {
-                after.wakers_gone.push(waker);
+                after.rest().wakers_gone.push(waker);
                 Poll::Ready(result)
             } else {
                 state.watchers.add(&mut self.key, what, waker, &mut after);
@@ -93,6 +97,6 @@ impl<Conn: Connection, R: Runtime> Drop for Wait<Conn, R> {
         };
         let mut after: After<Conn> = After::new();
         self.shared.state.lock().watchers.remove(key, &mut after);
-        quietly(|| after.run());
+        after.run();
     }
 }

@@ -1,6 +1,7 @@
 //! What a pool's clones, handles and tasks share: the lock, the rounds under it, and what follows each.
 
 use std::collections::VecDeque;
+use std::task::{Context, Poll, Waker};
 use std::time::Instant as Clock;
 
 use qorb_core::Machine;
@@ -12,14 +13,14 @@ use crate::backend::{Backend, Connection, Error};
 use crate::hooks::Erased;
 use crate::observer::Record;
 use crate::panics::{caught, quietly};
-use crate::pool::after::After;
+use crate::pool::after::{After, Rest};
 use crate::pool::error::{Attempt, LastFailure};
 use crate::pool::job::{self, Task, Work};
 use crate::pool::state::{Released, State};
 use crate::runtime::Runtime;
 use crate::seat::{Home, Hook, How, Seat};
 use crate::signal::Signal;
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, AtomicBool, Mutex};
 use crate::watch::Audience;
 
 pub(crate) struct Shared<Conn: Connection, R: Runtime> {
@@ -27,6 +28,8 @@ pub(crate) struct Shared<Conn: Connection, R: Runtime> {
     pub(crate) runtime: R,
     pub(crate) connector: Arc<dyn Erased<Conn>>,
     pub(crate) hooks: Hooks,
+    /// The last claim that came had to wait, so the next had better be prepared to.
+    pub(super) crowded: AtomicBool,
     /// Raised when the steward's timer would go off too late, and when the pool has ended.
     pub(super) steward: Signal,
     pub(super) state: Mutex<State<Conn>>,
@@ -65,6 +68,7 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
             runtime,
             connector,
             hooks,
+            crowded: AtomicBool::new(false),
             steward: Signal::default(),
             state: Mutex::new(State::new(machine(Instant::EPOCH))),
             launcher: Mutex::new(Launcher {
@@ -99,10 +103,10 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
         let result = {
             let mut state = self.state.lock();
             let result = step(&mut state, now, &mut after);
-            state.drain(now.clock, &mut after);
+            state.drain(&self.audience, now.clock, &mut after);
             state.close_round(&mut after);
             if let Some(records) = self.records(&mut state) {
-                after.records = records;
+                after.rest().records = records;
             }
             result
         };
@@ -141,20 +145,25 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
     }
 
     /// Does what could not be done under the lock.
+    #[inline]
     fn finish(self: &Arc<Self>, mut after: After<Conn>) {
-        if !after.closing.is_empty() {
-            let closing = std::mem::take(&mut after.closing);
-            quietly(|| self.runtime.within(|| drop(closing)));
-        }
-        after.run();
-        if !after.records.is_empty() {
-            self.audience.deliver(std::mem::take(&mut after.records));
-        }
-        if !after.work.is_empty() {
-            self.launch(std::mem::take(&mut after.work));
+        if let Some(rest) = after.run() {
+            self.finish_rest(*rest);
         }
         if after.steward {
             self.steward.raise();
+        }
+    }
+
+    fn finish_rest(self: &Arc<Self>, rest: Rest<Conn>) {
+        if !rest.closing.is_empty() {
+            quietly(|| self.runtime.within(|| drop(rest.closing)));
+        }
+        if !rest.records.is_empty() {
+            self.audience.deliver(rest.records);
+        }
+        if !rest.work.is_empty() {
+            self.launch(rest.work);
         }
     }
 
@@ -219,7 +228,7 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
             });
             match handled {
                 Handled::Accepted => state.put_seat(seat),
-                Handled::Stale => after.closing.push(seat),
+                Handled::Stale => after.rest().closing.push(seat),
             }
         });
     }
@@ -239,25 +248,32 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
 
     /// Runs the first poll of `on_recycle`, which is often the last, and takes the connection back.
     fn recycle(self: &Arc<Self>, mut seat: Box<Seat<Conn>>) {
-        let (slot, backend) = (seat.number, Arc::clone(&seat.backend));
-        let backend = &*backend;
+        let (slot, backend) = (seat.number, &*seat.backend);
         self.audience.tell(&Event::RecycleStart { slot, backend });
-        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-        let polled = self.runtime.within(|| seat.poll_hook(Hook::Recycle, &mut cx));
-        match polled {
-            std::task::Poll::Ready(Ok(())) => {
+        // Nobody is here to be woken; a task polls it again if it has to wait.
+        let mut cx = Context::from_waker(Waker::noop());
+        match self
+            .runtime
+            .within(|| seat.poll_hook(Hook::Recycle, &mut cx))
+        {
+            Poll::Ready(Ok(())) => {
                 self.audience.tell(&Event::RecycleDone { slot });
                 self.release(seat);
             }
-            std::task::Poll::Ready(Err(error)) => {
-                let words = words_of(&error);
-                let reason = Reason::Error(&words);
-                self.audience.tell(&Event::RecycleFailed { slot, backend, reason });
-                self.note_failure(&seat.backend, Attempt::Recycle, error);
-                self.retire(seat, Returned::Broken);
-            }
-            std::task::Poll::Pending => self.recycle_later(seat),
+            Poll::Ready(Err(error)) => self.recycle_failed(seat, error),
+            Poll::Pending => self.recycle_later(seat),
         }
+    }
+
+    fn recycle_failed(self: &Arc<Self>, seat: Box<Seat<Conn>>, error: Error) {
+        let words = words_of(&error);
+        self.audience.tell(&Event::RecycleFailed {
+            slot: seat.number,
+            backend: &seat.backend,
+            reason: Reason::Error(&words),
+        });
+        self.note_failure(&seat.backend, Attempt::Recycle, error);
+        self.retire(seat, Returned::Broken);
     }
 
     /// Leaves an `on_recycle` that has to wait to a task.
@@ -268,13 +284,18 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
                 machine.recycling(now.machine, slot, watch)
             });
             let Some(job) = job else {
-                after.closing.push(seat);
+                after.rest().closing.push(seat);
                 return;
             };
             let backend = Arc::clone(&seat.backend);
             let abort = state.begin(job, Attempt::Recycle, &backend);
             let task = Task::Recycle { seat };
-            after.work.push(Work { job, backend, abort, task });
+            after.rest().work.push(Work {
+                job,
+                backend,
+                abort,
+                task,
+            });
         });
     }
 

@@ -1,16 +1,16 @@
 //! What the pool's lock guards, and how it is changed. Nothing in this file runs anybody else's code.
 
-use std::task::{Poll, Waker};
+use std::task::Waker;
 use std::time::Instant as Clock;
 
-use qorb_core::id::{ClaimId, JobId, SlotId};
-use qorb_core::io::{Abort, Grant, Next, Output, Refusal};
-use qorb_core::time::Instant;
 use qorb_core::Machine;
+use qorb_core::id::{ClaimId, JobId, SlotId};
+use qorb_core::io::{Abort, Grant, Next, Output};
+use qorb_core::time::Instant;
 
 use crate::backend::{Backend, Error};
+use crate::inbox::{Content, Granted, Inbox, Queued};
 use crate::pool::after::After;
-use crate::pool::claims::Granted;
 use crate::pool::error::{Attempt, LastFailure};
 use crate::pool::job::{Task, Work};
 use crate::pool::watchers::Watchers;
@@ -25,8 +25,10 @@ pub(super) struct State<Conn> {
     seats: Vec<Option<Box<Seat<Conn>>>>,
     /// Work under way, by slot.
     jobs: Vec<Option<Job>>,
-    /// Claims that wait, by claim.
-    waiters: Vec<Waiter<Conn>>,
+    /// Where claims that wait await their answer, by claim.
+    inboxes: Vec<Option<Arc<Inbox<Conn>>>>,
+    /// Inboxes that are not in use, so that the next ones need not be made.
+    spare_inboxes: Vec<Arc<Inbox<Conn>>>,
     pub(super) log: Log,
     pub(super) watchers: Watchers,
     /// What went wrong last.
@@ -43,17 +45,6 @@ struct Job {
     what: Attempt,
     backend: Arc<Backend>,
     abort: Arc<Signal>,
-}
-
-/// A claim that waits, or whose connection is being prepared.
-#[derive(Default)]
-pub(super) enum Waiter<Conn> {
-    /// There is no such claim.
-    #[default]
-    Free,
-    Waiting(Waker),
-    Granted(Box<Seat<Conn>>),
-    Refused(Refusal),
 }
 
 /// What is left to do for a connection that came back.
@@ -73,7 +64,8 @@ impl<Conn> State<Conn> {
             machine,
             seats: Vec::new(),
             jobs: Vec::new(),
-            waiters: Vec::new(),
+            inboxes: Vec::new(),
+            spare_inboxes: Vec::new(),
             log: Log::default(),
             watchers: Watchers::default(),
             last_failure: None,
@@ -106,26 +98,77 @@ impl<Conn> State<Conn> {
         *place = Some(seat);
     }
 
+    /// Opens an inbox for a claim.
+    pub(super) fn await_claim(&mut self, id: ClaimId, waker: Waker) -> Queued<Conn> {
+        let spare = self.spare_inboxes.pop();
+        let inbox = spare.unwrap_or_else(|| Arc::new(Inbox::new()));
+        let before = inbox.expect(waker);
+        debug_assert!(matches!(before, Content::Nothing), "a spare inbox is empty");
+        let place = at(&mut self.inboxes, id.index());
+        debug_assert!(
+            place.is_none(),
+            "a claim is answered before its index is another's"
+        );
+        *place = Some(Arc::clone(&inbox));
+        Queued { id, inbox }
+    }
+
+    /// Answers a claim that waits, and says whom to wake.
+    #[inline]
+    fn answer(&mut self, claim: ClaimId, answer: Content<Conn>) -> Option<Waker> {
+        let inbox = self.inboxes.get_mut(claim.index())?.take()?;
+        inbox.answer(answer)
+    }
+
     /// Hands a connection to the claim that waits for it, and says whom to wake.
     #[inline]
-    pub(super) fn grant(&mut self, claim: ClaimId, seat: Box<Seat<Conn>>) -> Option<Waker> {
-        let waiter = at(&mut self.waiters, claim.index());
-        match std::mem::replace(waiter, Waiter::Granted(seat)) {
-            Waiter::Waiting(waker) => Some(waker),
-            _ => None,
-        }
+    fn grant(
+        &mut self,
+        audience: &Audience,
+        claim: ClaimId,
+        seat: Box<Seat<Conn>>,
+    ) -> Option<Waker> {
+        let grant = self.ask(audience, |machine, watch| machine.collect(claim, watch));
+        let grant = grant.expect("a claim that is handed a connection was granted it");
+        self.answer(claim, Content::Granted((grant, seat)))
+    }
+
+    /// Whether a claim has yet to be answered.
+    pub(super) fn is_awaited(&self, queued: &Queued<Conn>) -> bool {
+        let place = self.inboxes.get(queued.id.index());
+        let inbox = place.and_then(Option::as_ref);
+        inbox.is_some_and(|inbox| Arc::ptr_eq(inbox, &queued.inbox))
+    }
+
+    /// Gives up on the answer to a claim; `false` if it has come already.
+    pub(super) fn forget(&mut self, queued: &Queued<Conn>) -> bool {
+        let Some(place) = self.inboxes.get_mut(queued.id.index()) else {
+            return false;
+        };
+        place
+            .take_if(|inbox| Arc::ptr_eq(inbox, &queued.inbox))
+            .is_some()
     }
 
     /// Takes back a connection that can be lent again.
     #[inline]
-    pub(super) fn release(&mut self, audience: &Audience, seat: Box<Seat<Conn>>) -> Released<Conn> {
+    pub(super) fn release(
+        &mut self,
+        audience: &Audience,
+        mut seat: Box<Seat<Conn>>,
+    ) -> Released<Conn> {
         let slot = seat.slot;
+        if let Some(inbox) = seat.inbox.take()
+            && self.spare_inboxes.len() < SPARE_INBOXES
+        {
+            self.spare_inboxes.push(inbox);
+        }
         match self.ask(audience, |machine, watch| machine.release(slot, watch)) {
             Next::Idle => {
                 self.put_seat(seat);
                 Released::Done
             }
-            Next::Grant(claim) => match self.grant(claim, seat) {
+            Next::Grant(claim) => match self.grant(audience, claim, seat) {
                 Some(waker) => Released::Wake(waker),
                 None => Released::Done,
             },
@@ -138,61 +181,19 @@ impl<Conn> State<Conn> {
     #[inline]
     pub(super) fn seat_for(&mut self, grant: Grant) -> Granted<Conn> {
         let seat = self.take_seat(grant.slot);
-        (grant, seat.expect("a slot that is granted has its connection here"))
-    }
-
-    /// Ends the wait of a claim that was handed a connection.
-    #[inline]
-    pub(super) fn collect(
-        &mut self,
-        audience: &Audience,
-        claim: ClaimId,
-        seat: Box<Seat<Conn>>,
-    ) -> Poll<Result<Granted<Conn>, Refusal>> {
-        let grant = self.ask(audience, |machine, watch| machine.collect(claim, watch));
-        let grant = grant.expect("a claim that was handed a connection was granted it");
-        Poll::Ready(Ok((grant, seat)))
-    }
-
-    /// Notes who is to be woken for a claim from now on, and gives who was.
-    pub(super) fn replace_waker(&mut self, claim: ClaimId, waker: Waker) -> Option<Waker> {
-        let waiter = at(&mut self.waiters, claim.index());
-        match std::mem::replace(waiter, Waiter::Waiting(waker)) {
-            Waiter::Waiting(old) => Some(old),
-            _ => None,
-        }
-    }
-
-    /// Notes who is to be woken for a claim.
-    pub(super) fn await_claim(&mut self, claim: ClaimId, waker: Waker, after: &mut After<Conn>) {
-        after.wakers_gone.extend(self.replace_waker(claim, waker));
-    }
-
-    /// What has become of a claim. Anything but waiting is taken, and the record is free again.
-    #[inline]
-    pub(super) fn look(&mut self, claim: ClaimId) -> Waiter<Conn> {
-        match self.waiters.get_mut(claim.index()) {
-            Some(Waiter::Waiting(_)) | None => Waiter::Free,
-            Some(other) => std::mem::take(other),
-        }
-    }
-
-    /// Forgets a claim.
-    pub(super) fn forget(&mut self, claim: ClaimId, after: &mut After<Conn>) -> Waiter<Conn> {
-        let Some(waiter) = self.waiters.get_mut(claim.index()) else {
-            return Waiter::Free;
-        };
-        match std::mem::take(waiter) {
-            Waiter::Waiting(waker) => {
-                after.wakers_gone.push(waker);
-                Waiter::Free
-            }
-            other => other,
-        }
+        (
+            grant,
+            seat.expect("a slot that is granted has its connection here"),
+        )
     }
 
     /// Registers a job and gives the flag by which it is aborted.
-    pub(super) fn begin(&mut self, id: JobId, what: Attempt, backend: &Arc<Backend>) -> Arc<Signal> {
+    pub(super) fn begin(
+        &mut self,
+        id: JobId,
+        what: Attempt,
+        backend: &Arc<Backend>,
+    ) -> Arc<Signal> {
         let abort = Arc::new(Signal::default());
         *at(&mut self.jobs, id.slot.index()) = Some(Job {
             id,
@@ -210,27 +211,47 @@ impl<Conn> State<Conn> {
     }
 
     /// Notes that a job has answered.
-    pub(super) fn answered(&mut self, id: JobId) {
-        let _ = self.end(id);
-    }
-
-    pub(super) fn note_failure(&mut self, failure: Arc<LastFailure>, after: &mut After<Conn>) {
-        after.failures_gone.extend(self.last_failure.replace(failure));
-    }
-
-    /// Does what the machine says, as far as the lock allows, and leaves the rest to `after`.
-    pub(super) fn drain(&mut self, now: Clock, after: &mut After<Conn>) {
-        while let Some(output) = self.machine.poll_output() {
-            self.carry_out(output, now, after);
+    pub(super) fn answered(&mut self, id: JobId, after: &mut After<Conn>) {
+        // A flag holds a waker, whose `Drop` is somebody else's code.
+        if let Some(job) = self.end(id) {
+            after.rest().flags_gone.push(job.abort);
         }
     }
 
-    fn carry_out(&mut self, output: Output, now: Clock, after: &mut After<Conn>) {
+    pub(super) fn note_failure(&mut self, failure: Arc<LastFailure>, after: &mut After<Conn>) {
+        if let Some(old) = self.last_failure.replace(failure) {
+            after.rest().failures_gone.push(old);
+        }
+    }
+
+    /// Does what the machine says, as far as the lock allows, and leaves the rest to `after`.
+    pub(super) fn drain(&mut self, audience: &Audience, now: Clock, after: &mut After<Conn>) {
+        while let Some(output) = self.machine.poll_output() {
+            self.carry_out(output, audience, now, after);
+        }
+    }
+
+    fn carry_out(
+        &mut self,
+        output: Output,
+        audience: &Audience,
+        now: Clock,
+        after: &mut After<Conn>,
+    ) {
         match output {
-            Output::Connect { job, backend, number } => {
+            Output::Connect {
+                job,
+                backend,
+                number,
+            } => {
                 let abort = self.begin(job, Attempt::Connect, &backend);
                 let task = Task::Connect { number };
-                after.work.push(Work { job, backend, abort, task });
+                after.rest().work.push(Work {
+                    job,
+                    backend,
+                    abort,
+                    task,
+                });
             }
             Output::Check { job } => {
                 let Some(seat) = self.take_seat(job.slot) else {
@@ -239,13 +260,18 @@ impl<Conn> State<Conn> {
                 let backend = Arc::clone(&seat.backend);
                 let abort = self.begin(job, Attempt::Check, &backend);
                 let task = Task::Check { seat };
-                after.work.push(Work { job, backend, abort, task });
+                after.rest().work.push(Work {
+                    job,
+                    backend,
+                    abort,
+                    task,
+                });
             }
             Output::Abort { job, why } => {
                 let Some(job) = self.end(job) else {
                     return;
                 };
-                after.aborts.push(job.abort);
+                after.rest().aborts.push(job.abort);
                 if let Abort::Timeout(given) = why {
                     let error = Error::TimedOut(given);
                     let failure = LastFailure::new(job.backend, job.what, error, now);
@@ -257,23 +283,27 @@ impl<Conn> State<Conn> {
                     return;
                 };
                 let Some(job) = job else {
-                    after.closing.push(seat);
+                    after.rest().closing.push(seat);
                     return;
                 };
                 let backend = Arc::clone(&seat.backend);
                 let abort = self.begin(job, Attempt::Close, &backend);
                 let task = Task::Close { seat };
-                after.work.push(Work { job, backend, abort, task });
+                after.rest().work.push(Work {
+                    job,
+                    backend,
+                    abort,
+                    task,
+                });
             }
             Output::Grant { claim, slot } => {
                 let seat = self.take_seat(slot);
-                if let Some(waker) = seat.and_then(|seat| self.grant(claim, seat)) {
+                if let Some(waker) = seat.and_then(|seat| self.grant(audience, claim, seat)) {
                     after.wake(waker);
                 }
             }
             Output::Refuse { claim, refusal } => {
-                let waiter = at(&mut self.waiters, claim.index());
-                if let Waiter::Waiting(waker) = std::mem::replace(waiter, Waiter::Refused(refusal)) {
+                if let Some(waker) = self.answer(claim, Content::Refused(refusal)) {
                     after.wake(waker);
                 }
             }
@@ -323,3 +353,6 @@ fn at<T: Default>(places: &mut Vec<T>, index: usize) -> &mut T {
     }
     &mut places[index]
 }
+
+/// How many inboxes are kept after a rush.
+const SPARE_INBOXES: usize = 256;

@@ -52,7 +52,9 @@ impl<Conn: Connection, R: Runtime> Steward<Conn, R> {
                 }
                 Err(words) => {
                     self.dismiss_resolver();
-                    self.shared.audience.tell_own(Kind::ResolverPanicked, &words);
+                    self.shared
+                        .audience
+                        .tell_own(Kind::ResolverPanicked, &words);
                 }
             }
         }
@@ -139,14 +141,14 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
                 let _ = state.ask(&self.audience, |machine, watch| {
                     machine.handle(now.machine, Input::Backends(set), watch)
                 });
-                state.drain(now.clock, after);
+                state.drain(&self.audience, now.clock, after);
             }
             let due = state.machine.poll_timeout();
             if due.is_some_and(|(at, _)| at <= now.machine) {
                 state.ask(&self.audience, |machine, watch| {
                     machine.handle_timeout(now.machine, watch);
                 });
-                state.drain(now.clock, after);
+                state.drain(&self.audience, now.clock, after);
             }
             Tended {
                 next: state.machine.poll_timeout().map(|(at, _)| at),

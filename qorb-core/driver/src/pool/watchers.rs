@@ -64,7 +64,7 @@ impl Watchers {
     pub(super) fn remove<Conn>(&mut self, key: u64, after: &mut After<Conn>) {
         if let Some(index) = self.all.iter().position(|watcher| watcher.key == key) {
             let gone = self.all.swap_remove(index);
-            after.wakers_gone.push(gone.waker);
+            after.rest().wakers_gone.push(gone.waker);
             self.count();
         }
     }

@@ -62,6 +62,9 @@ mod tests {
             panic!("it is ready from the start");
         };
         assert_eq!(*set, [Backend::new(address)]);
-        assert_eq!(Pin::new(&mut resolver).poll_next(&mut cx), Poll::Ready(None));
+        assert_eq!(
+            Pin::new(&mut resolver).poll_next(&mut cx),
+            Poll::Ready(None)
+        );
     }
 }

@@ -68,7 +68,10 @@ impl std::fmt::Debug for Books {
 impl Drop for Conn {
     fn drop(&mut self) {
         self.books.closed.fetch_add(1, Ordering::Relaxed);
-        assert!(!self.panics_when_dropped, "the connection does not want to go");
+        assert!(
+            !self.panics_when_dropped,
+            "the connection does not want to go"
+        );
     }
 }
 

@@ -17,6 +17,7 @@ use qorb_driver::backend::{Backend, Hooks};
 use qorb_driver::policy::{Policy, SetConfig};
 use qorb_driver::resolvers::fixed::FixedResolver;
 
+#[allow(unused_imports, reason = "each test file uses its own part")]
 pub(crate) use lab::{Conn, Do, Lab, Step};
 pub(crate) use runtime::TestRuntime;
 

@@ -48,11 +48,20 @@ impl TestRuntime {
             let Some(id) = self.0.ready.lock().unwrap().pop_front() else {
                 return;
             };
-            let task = self.0.tasks.lock().unwrap().get_mut(&id).and_then(Option::take);
+            let task = self
+                .0
+                .tasks
+                .lock()
+                .unwrap()
+                .get_mut(&id)
+                .and_then(Option::take);
             let Some(mut task) = task else {
                 continue;
             };
-            let waker = Waker::from(Arc::new(Waking { id, rt: self.clone() }));
+            let waker = Waker::from(Arc::new(Waking {
+                id,
+                rt: self.clone(),
+            }));
             let polled = task.as_mut().poll(&mut Context::from_waker(&waker));
             if polled.is_ready() {
                 self.0.tasks.lock().unwrap().remove(&id);
@@ -154,7 +163,11 @@ impl Runtime for TestRuntime {
         if self.0.dead.load(Ordering::Relaxed) {
             return;
         }
-        self.0.tasks.lock().unwrap().insert(id, Some(Box::pin(task)));
+        self.0
+            .tasks
+            .lock()
+            .unwrap()
+            .insert(id, Some(Box::pin(task)));
         self.0.ready.lock().unwrap().push_back(id);
     }
 

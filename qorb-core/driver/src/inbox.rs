@@ -1,0 +1,105 @@
+//! Where the answer to a waiting claim arrives. The claim finds it there without taking the pool's lock.
+
+use std::task::{Context, Poll, Waker};
+
+use qorb_core::id::ClaimId;
+use qorb_core::io::{Grant, Refusal};
+
+use crate::panics::quietly;
+use crate::seat::Seat;
+use crate::sync::{Arc, Mutex};
+
+/// A connection that a claim was granted.
+pub(crate) type Granted<Conn> = (Grant, Box<Seat<Conn>>);
+
+/// A claim that waits, or whose connection is being prepared: its name, and where its answer will be.
+///
+/// The pool keeps the inbox too until it has put the answer there, which it does once.
+pub(crate) struct Queued<Conn> {
+    pub(crate) id: ClaimId,
+    pub(crate) inbox: Arc<Inbox<Conn>>,
+}
+
+/// Locked within the pool's lock at times, never the other way round.
+pub(crate) struct Inbox<Conn>(Mutex<Content<Conn>>);
+
+pub(crate) enum Content<Conn> {
+    /// Nothing, and nobody waits for it.
+    Nothing,
+    /// Nothing yet; this task is to be woken.
+    Awaited(Waker),
+    Granted(Granted<Conn>),
+    Refused(Refusal),
+}
+
+impl<Conn> Inbox<Conn> {
+    pub(crate) const fn new() -> Self {
+        Self(Mutex::new(Content::Nothing))
+    }
+
+    /// Notes whom to wake. Gives what was there.
+    pub(crate) fn expect(&self, waker: Waker) -> Content<Conn> {
+        std::mem::replace(&mut *self.0.lock(), Content::Awaited(waker))
+    }
+
+    /// Puts the answer in, and says whom to wake.
+    #[inline]
+    pub(crate) fn answer(&self, answer: Content<Conn>) -> Option<Waker> {
+        match std::mem::replace(&mut *self.0.lock(), answer) {
+            Content::Awaited(waker) => Some(waker),
+            _ => None,
+        }
+    }
+
+    /// Takes whatever is there.
+    pub(crate) fn empty(&self) -> Content<Conn> {
+        std::mem::replace(&mut *self.0.lock(), Content::Nothing)
+    }
+
+    /// Takes the answer. As long as there is none, the task of `cx` is woken when it comes.
+    #[inline]
+    pub(crate) fn poll(&self, cx: &Context<'_>) -> Poll<Result<Granted<Conn>, Refusal>> {
+        // Most often the answer is there. Only if it is not is a waker needed, and that is somebody else's code.
+        self.take().map_or_else(|| self.wait(cx), Poll::Ready)
+    }
+
+    fn take(&self) -> Option<Result<Granted<Conn>, Refusal>> {
+        let mut content = self.0.lock();
+        match std::mem::replace(&mut *content, Content::Nothing) {
+            Content::Granted(granted) => Some(Ok(granted)),
+            Content::Refused(refusal) => Some(Err(refusal)),
+            awaited => {
+                *content = awaited;
+                None
+            }
+        }
+    }
+
+    #[cold]
+    fn wait(&self, cx: &Context<'_>) -> Poll<Result<Granted<Conn>, Refusal>> {
+        let waker = cx.waker().clone();
+        let mut content = self.0.lock();
+        let before = std::mem::replace(&mut *content, Content::Awaited(waker));
+        match before {
+            Content::Nothing => Poll::Pending,
+            Content::Awaited(old) => {
+                drop(content);
+                quietly(|| drop(old));
+                Poll::Pending
+            }
+            // The answer has come in between.
+            Content::Granted(granted) => {
+                let unused = std::mem::replace(&mut *content, Content::Nothing);
+                drop(content);
+                quietly(|| drop(unused));
+                Poll::Ready(Ok(granted))
+            }
+            Content::Refused(refusal) => {
+                let unused = std::mem::replace(&mut *content, Content::Nothing);
+                drop(content);
+                quietly(|| drop(unused));
+                Poll::Ready(Err(refusal))
+            }
+        }
+    }
+}
