@@ -7,7 +7,9 @@ use qorb_core::Machine;
 use qorb_core::backend::Backend;
 use qorb_core::dice::Dice;
 use qorb_core::id::{ClaimId, JobId, SlotId};
-use qorb_core::io::{Admission, Grant, Handled, Input, Next, Output, Refusal, Returned, Wakeup};
+use qorb_core::io::{
+    Admission, Grant, Handled, Input, Next, Output, Patience, Refusal, Returned, Wakeup,
+};
 use qorb_core::time::Instant;
 
 use crate::{Script, Step, millis};
@@ -165,7 +167,7 @@ impl Owner {
             self.held.push(grant);
             return;
         }
-        let patience = Some(millis(5));
+        let patience = Patience::Within(millis(5));
         let acquiring = self.machine.acquiring(self.now, grant, patience, &mut ());
         if let Ok(claim) = acquiring {
             self.acquiring.push((claim, grant));
@@ -216,7 +218,11 @@ impl Owner {
             Step::Claim { patience, acquires } => match self.machine.claim(&mut ()) {
                 Ok(grant) => self.granted(grant, acquires),
                 Err(ticket) => {
-                    let patience = (patience % 7 != 0).then(|| millis(u64::from(patience % 50)));
+                    let patience = match patience % 8 {
+                        0 => Patience::Policy,
+                        1 => Patience::AtOnce,
+                        _ => Patience::Within(millis(u64::from(patience % 50))),
+                    };
                     let admission = self.machine.enqueue(self.now, ticket, patience, &mut ());
                     self.admitted(admission, None);
                 }

@@ -1,5 +1,6 @@
 //! What is told of the machine's doings, as they happen.
 
+use alloc::sync::Arc;
 use core::fmt;
 use core::time::Duration;
 
@@ -49,20 +50,27 @@ pub enum Event<'a> {
     ClaimAcquireFailed {
         claim: u64,
         slot: u64,
-        backend: &'a Backend,
+        backend: &'a Arc<Backend>,
         reason: Reason<'a>,
     },
     /// The client is about to be told that it gets none.
     ClaimFailed { claim: u64, refusal: Refusal },
     /// A slot is about to connect.
-    ConnectStart { slot: u64, backend: &'a Backend },
+    ConnectStart {
+        slot: u64,
+        backend: &'a Arc<Backend>,
+    },
     /// It connected.
-    ConnectDone { slot: u64, backend: &'a Backend },
-    /// It did not.
+    ConnectDone {
+        slot: u64,
+        backend: &'a Arc<Backend>,
+    },
+    /// It did not. It is news if no connect to this backend has failed since the last that succeeded.
     ConnectFailed {
         slot: u64,
-        backend: &'a Backend,
+        backend: &'a Arc<Backend>,
         reason: Reason<'a>,
+        news: bool,
     },
     /// The pool tries to satisfy a claim.
     PoolClaimStart { claim: u64 },
@@ -71,21 +79,28 @@ pub enum Event<'a> {
     /// That try found none.
     PoolClaimFailed { claim: u64 },
     /// One backend is asked for a slot.
-    SetClaimStart { claim: u64, backend: &'a Backend },
+    SetClaimStart {
+        claim: u64,
+        backend: &'a Arc<Backend>,
+    },
     /// It gave one.
     SetClaimDone { claim: u64, slot: u64 },
     /// It had none: `NoSlotsReady`.
-    SetClaimFailed { claim: u64, backend: &'a Backend },
-    /// A backend came online, or its having unclaimed slots changed while online.
+    SetClaimFailed {
+        claim: u64,
+        backend: &'a Arc<Backend>,
+    },
+    /// A backend came online, which is news, or its having unclaimed slots changed while online.
     SetOnline {
-        backend: &'a Backend,
+        backend: &'a Arc<Backend>,
         has_unclaimed: bool,
+        news: bool,
     },
     /// A backend's last connected slot is gone.
-    SetOffline { backend: &'a Backend },
+    SetOffline { backend: &'a Arc<Backend> },
     /// A slot changed state. `stats` are its backend's, after the change.
     SlotStateChange {
-        backend: &'a Backend,
+        backend: &'a Arc<Backend>,
         slot: u64,
         old: State,
         new: State,
@@ -95,28 +110,34 @@ pub enum Event<'a> {
     HandleClaimed {
         claim: u64,
         slot: u64,
-        backend: &'a Backend,
+        backend: &'a Arc<Backend>,
     },
     /// Owner: a handle was dropped, discarded or detached.
     HandleReturned { slot: u64 },
     /// A connection is about to be checked.
-    CheckStart { slot: u64, backend: &'a Backend },
+    CheckStart {
+        slot: u64,
+        backend: &'a Arc<Backend>,
+    },
     /// It is well.
     CheckDone { slot: u64 },
     /// It is not.
     CheckFailed {
         slot: u64,
-        backend: &'a Backend,
+        backend: &'a Arc<Backend>,
         reason: Reason<'a>,
     },
     /// Owner: a returned connection is about to be recycled.
-    RecycleStart { slot: u64, backend: &'a Backend },
+    RecycleStart {
+        slot: u64,
+        backend: &'a Arc<Backend>,
+    },
     /// It is fit for the next claim. Owner, where the hook did not have to wait.
     RecycleDone { slot: u64 },
     /// It is not. Owner, where the hook did not have to wait.
     RecycleFailed {
         slot: u64,
-        backend: &'a Backend,
+        backend: &'a Arc<Backend>,
         reason: Reason<'a>,
     },
     /// The machine is about to reconsider how slots are spread over backends.
@@ -124,11 +145,11 @@ pub enum Event<'a> {
     /// It has.
     RebalanceDone,
     /// The resolver named a backend that was not there before.
-    BackendAdded { backend: &'a Backend },
+    BackendAdded { backend: &'a Arc<Backend> },
     /// The resolver no longer names a backend; it is drained.
-    BackendRemoved { backend: &'a Backend },
+    BackendRemoved { backend: &'a Arc<Backend> },
     /// The resolver named one backend twice in one set; the first counts.
-    BackendRepeated { backend: &'a Backend },
+    BackendRepeated { backend: &'a Arc<Backend> },
     /// The pool was terminated.
     Terminated,
 }

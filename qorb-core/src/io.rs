@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use core::fmt;
+use core::time::Duration;
 
 use crate::backend::{AllBackends, Backend};
 use crate::id::{ClaimId, JobId, SlotId};
@@ -110,7 +111,7 @@ pub enum Output {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Abort {
     /// It took longer than this.
-    Timeout(core::time::Duration),
+    Timeout(Duration),
     /// Its result is no longer wanted.
     Unwanted,
 }
@@ -133,12 +134,26 @@ pub enum Refusal {
     Terminated,
 }
 
+/// How long a claim may take, from the first moment it cannot finish at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Patience {
+    /// As long as the policy's `claim_timeout` says.
+    #[default]
+    Policy,
+    /// As long as this.
+    Within(Duration),
+    /// It waits for no connection. Preparing one that is there (`on_acquire`) may still take as long as the policy says.
+    AtOnce,
+}
+
 /// A claim's number, and its deadline once that runs. What a claim takes from call to call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Ticket {
     /// Unique within the machine.
     pub number: u64,
     pub(crate) deadline: Deadline,
+    /// It may wait for a connection. Known once its deadline is.
+    pub(crate) patient: bool,
     /// It has had a connection that `on_acquire` failed on.
     pub(crate) retried: bool,
 }

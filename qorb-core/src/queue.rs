@@ -220,6 +220,7 @@ mod tests {
                 from: Instant::EPOCH,
                 until: Instant::from_nanos(at),
             }),
+            patient: true,
             retried: false,
         }
     }

@@ -26,6 +26,8 @@ pub(crate) struct Set {
     pub(crate) live: u32,
     /// Its slots by state.
     pub(crate) stats: Stats,
+    /// A connect to it has failed since the last that succeeded.
+    pub(crate) unreachable: bool,
     /// How often it failed of late.
     pub(crate) failures: Window,
     /// While it waits for its turn to be probed: failures in a row, to go on from.
@@ -56,6 +58,7 @@ impl Set {
             idle: List::EMPTY,
             live: 0,
             stats: Stats::default(),
+            unreachable: false,
             failures: Window::default(),
             failures_in_row: 0,
             due: Instant::EPOCH,

@@ -129,6 +129,7 @@ fn fire_connect(pool: &str, event: &Event<'_>) {
             slot,
             backend,
             reason,
+            ..
         } => {
             probes::connect__failed!(|| seldom(|| (
                 pool,
@@ -147,6 +148,7 @@ fn fire_set(pool: &str, event: &Event<'_>) {
         Event::SetOnline {
             backend,
             has_unclaimed,
+            ..
         } => {
             probes::slot__set__online!(|| seldom(|| (pool, backend.to_string(), has_unclaimed)));
         }

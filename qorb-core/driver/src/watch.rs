@@ -6,9 +6,6 @@
     reason = "which event it is, is known where it happens; inlined, one that interests nobody costs a test"
 )]
 
-use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use qorb_core::event::{Event, Observer};
 
 use crate::backend::Backend;
@@ -81,7 +78,7 @@ impl Audience {
     #[cold]
     fn tell_if(&self, interest: Interest, event: &Event<'_>) {
         if interest.contains(kind_of(event)) {
-            self.deliver_one(&self.record(event, None, true));
+            self.deliver_one(&self.record(event));
         }
     }
 
@@ -137,15 +134,15 @@ impl Audience {
         self.sequence.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn record(&self, event: &Event<'_>, backend: Option<Arc<Backend>>, news: bool) -> Record {
+    fn record(&self, event: &Event<'_>) -> Record {
         let parts = parts_of(event);
         Record {
             sequence: self.next_sequence(),
             kind: kind_of(event),
             claim: parts.claim.map(|claim| self.tag | claim),
             slot: parts.slot,
-            backend: backend.or_else(|| parts.backend.map(|it| Arc::new(it.clone()))),
-            news,
+            backend: parts.backend.map(Arc::clone),
+            news: parts.news,
             detail: parts.detail,
         }
     }
@@ -168,90 +165,33 @@ impl Observer for Watch<'_> {
     }
 }
 
-/// Records that wait for the lock to be free, and what is remembered of backends to tell news from old stories. Kept
-/// only while somebody is interested.
+/// Records that wait for the lock to be free.
 #[derive(Default)]
-pub(crate) struct Log {
-    records: Vec<Record>,
-    known: HashMap<u64, Known>,
-}
-
-struct Known {
-    backend: Arc<Backend>,
-    online: bool,
-    failing: bool,
-}
+pub(crate) struct Log(Vec<Record>);
 
 impl Log {
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.records.is_empty()
+        self.0.is_empty()
     }
 
     pub(crate) fn take(&mut self, spare: Vec<Record>) -> Vec<Record> {
-        std::mem::replace(&mut self.records, spare)
+        std::mem::replace(&mut self.0, spare)
     }
 
     #[cold]
     fn keep(&mut self, audience: &Audience, interest: Interest, event: &Event<'_>) {
-        let kind = kind_of(event);
-        let (mut news, mut backend) = (true, None);
-        match *event {
-            Event::SetOnline { backend: it, .. } => {
-                let online = interest.contains(Kind::BackendOnline);
-                if !online && !interest.contains(kind) {
-                    return;
-                }
-                let known = self.know(it);
-                backend = Some(Arc::clone(&known.backend));
-                if !std::mem::replace(&mut known.online, true) && online {
-                    let mut record = audience.record(event, backend.clone(), true);
-                    (record.kind, record.detail) = (Kind::BackendOnline, Detail::None);
-                    self.records.push(record);
-                }
-            }
-            Event::SetOffline { backend: it } => self.know(it).online = false,
-            Event::ConnectDone { backend: it, .. } => self.know(it).failing = false,
-            Event::ConnectFailed { backend: it, .. } => {
-                news = !std::mem::replace(&mut self.know(it).failing, true);
-            }
-            Event::BackendRemoved { backend: it } => {
-                self.known.remove(&key_of(it));
-            }
-            _ => {}
+        if let Event::SetOnline { news: true, .. } = event
+            && interest.contains(Kind::BackendOnline)
+        {
+            let mut record = audience.record(event);
+            (record.kind, record.detail) = (Kind::BackendOnline, Detail::None);
+            self.0.push(record);
         }
-        if interest.contains(kind) {
-            let backend = backend.or_else(|| {
-                let known = self.known.get(&key_of(parts_of(event).backend?));
-                known.map(|known| Arc::clone(&known.backend))
-            });
-            self.records.push(audience.record(event, backend, news));
+        if interest.contains(kind_of(event)) {
+            self.0.push(audience.record(event));
         }
     }
-
-    fn know(&mut self, backend: &Backend) -> &mut Known {
-        let known = self.known.entry(key_of(backend)).or_insert_with(|| Known {
-            backend: Arc::new(backend.clone()),
-            online: false,
-            failing: false,
-        });
-        if *known.backend != *backend {
-            known.backend = Arc::new(backend.clone());
-        }
-        known
-    }
-}
-
-/// Stands for what makes a backend the one it is. Should two ever share a key, one of them has its news mixed up with
-/// the other's; nothing else hangs on it.
-fn key_of(backend: &Backend) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    backend.name.hash(&mut hasher);
-    match backend.location() {
-        crate::backend::Location::Ip(address) => address.hash(&mut hasher),
-        crate::backend::Location::Unix(path) => path.hash(&mut hasher),
-    }
-    hasher.finish()
 }
 
 fn kind_of(event: &Event<'_>) -> Kind {
@@ -293,7 +233,8 @@ fn kind_of(event: &Event<'_>) -> Kind {
 struct Parts<'a> {
     claim: Option<u64>,
     slot: Option<u64>,
-    backend: Option<&'a Backend>,
+    backend: Option<&'a Arc<Backend>>,
+    news: bool,
     detail: Detail,
 }
 
@@ -303,6 +244,7 @@ fn parts_of<'a>(event: &Event<'a>) -> Parts<'a> {
         claim: None,
         slot: None,
         backend: None,
+        news: true,
         detail: Detail::None,
     };
     match *event {
@@ -346,8 +288,12 @@ fn parts_of<'a>(event: &Event<'a>) -> Parts<'a> {
             slot,
             backend,
             reason,
+            news,
+        } => {
+            (parts.slot, parts.backend) = (Some(slot), Some(backend));
+            (parts.news, parts.detail) = (news, Detail::Reason(reason.to_string()));
         }
-        | Event::CheckFailed {
+        Event::CheckFailed {
             slot,
             backend,
             reason,
@@ -366,9 +312,10 @@ fn parts_of<'a>(event: &Event<'a>) -> Parts<'a> {
         Event::SetOnline {
             backend,
             has_unclaimed,
+            news,
         } => {
             parts.backend = Some(backend);
-            parts.detail = Detail::HasUnclaimed(has_unclaimed);
+            (parts.news, parts.detail) = (news, Detail::HasUnclaimed(has_unclaimed));
         }
         Event::SlotStateChange {
             backend,

@@ -1,20 +1,18 @@
 //! A claim's way: at once, or through the queue, or through `on_acquire`; to a slot, or to a refusal.
 
 use core::fmt;
-use core::time::Duration;
 
 use super::Machine;
 use crate::event::{Event, Observer, Reason};
 use crate::id::{ClaimId, SlotId};
-use crate::io::{Admission, Deadline, Grant, Next, Output, Refusal, Ticket};
+use crate::io::{Admission, Deadline, Grant, Next, Output, Patience, Refusal, Ticket};
 use crate::list::NONE;
 use crate::queue::{Claim, Stage};
 use crate::slot::Phase;
 use crate::time::Instant;
 
 impl Machine {
-    /// Claims a slot at once, or not at all: the claim may then [`enqueue`](Self::enqueue) its ticket, or
-    /// [`refuse`](Self::refuse) it. Newcomers never overtake: while others wait, there is nothing to be had
+    /// Claims a slot at once, or not at all: the claim may then [`enqueue`](Self::enqueue) its ticket. Newcomers never overtake: while others wait, there is nothing to be had
     /// here (promise 5).
     ///
     /// Constant time.
@@ -24,6 +22,7 @@ impl Machine {
         let ticket = Ticket {
             number: self.totals.claims,
             deadline: Deadline::Unset,
+            patient: true,
             retried: false,
         };
         let claim = ticket.number;
@@ -50,13 +49,13 @@ impl Machine {
         }
     }
 
-    /// Lets a claim wait for `patience`, or for the policy's `claim_timeout`, counted from its first call
-    /// here. It tries again first: something may have come free since [`claim`](Self::claim).
+    /// Lets a claim wait, as long as `patience` says, counted from its first call here. It tries again first:
+    /// something may have come free since [`claim`](Self::claim).
     pub fn enqueue(
         &mut self,
         now: Instant,
         ticket: Ticket,
-        patience: Option<Duration>,
+        patience: Patience,
         observer: &mut impl Observer,
     ) -> Result<Admission, Refusal> {
         let now = self.advance(now);
@@ -68,23 +67,17 @@ impl Machine {
             self.settle(now, observer);
             return Ok(Admission::Granted(grant));
         }
+        if !ticket.patient || is_over(ticket, now) {
+            return Err(self.refuse(ticket, observer));
+        }
         let full = self.policy.max_waiting;
         if full.is_some_and(|most| self.queue.waiting() >= most) {
             return Err(self.refuse_for(ticket, Refusal::QueueFull, observer));
-        }
-        if is_over(ticket, now) {
-            return Err(self.refuse(ticket, observer));
         }
         let id = self.queue.enter(ticket);
         self.demand_changed();
         self.settle(now, observer);
         Ok(Admission::Waiting(id))
-    }
-
-    /// Ends a claim that will not wait, and says why it got nothing.
-    pub fn refuse(&mut self, ticket: Ticket, observer: &mut impl Observer) -> Refusal {
-        let refusal = self.shortage(ticket);
-        self.refuse_for(ticket, refusal, observer)
     }
 
     /// Takes the slot that a waiting claim was granted. The claim's id is spent.
@@ -129,7 +122,7 @@ impl Machine {
         &mut self,
         now: Instant,
         grant: Grant,
-        patience: Option<Duration>,
+        patience: Patience,
         observer: &mut impl Observer,
     ) -> Result<ClaimId, Refusal> {
         let now = self.advance(now);
@@ -185,18 +178,25 @@ impl Machine {
         self.report_acquire_failed(slot.index, ticket, Reason::Error(error), observer);
         self.fail(now, slot.index, observer);
         let admission = if is_over(ticket, now) {
-            self.queue.remove(claim);
-            Err(self.refuse(ticket, observer))
+            Err(self.give_up(claim, ticket, observer))
         } else if let Some(grant) = self.try_grant(ticket, observer) {
             self.queue.remove(claim);
             Ok(Admission::Granted(grant))
-        } else {
+        } else if ticket.patient {
             self.queue.retry(claim);
             self.demand_changed();
             Ok(Admission::Waiting(claim))
+        } else {
+            Err(self.give_up(claim, ticket, observer))
         };
         self.settle(now, observer);
         admission
+    }
+
+    /// A claim whose `on_acquire` failed cannot try again.
+    fn give_up(&mut self, id: ClaimId, ticket: Ticket, observer: &mut impl Observer) -> Refusal {
+        self.queue.remove(id);
+        self.refuse_for(ticket, Refusal::AcquireFailed, observer)
     }
 
     /// A claim's time is up.
@@ -266,7 +266,7 @@ impl Machine {
             return None;
         };
         let set = &mut self.sets[set_index as usize];
-        let backend = &*set.backend;
+        let backend = &set.backend;
         observer.observe(&Event::SetClaimStart { claim, backend });
         let index = set.idle.first()?;
         self.unlist(index);
@@ -302,7 +302,7 @@ impl Machine {
         slot.used = true;
         let (set, number) = (slot.set, slot.number);
         observer.observe(&Event::PoolClaimStart { claim });
-        let backend = &*self.sets[set as usize].backend;
+        let backend = &self.sets[set as usize].backend;
         observer.observe(&Event::SetClaimStart { claim, backend });
         self.shift(index, Phase::Claimed, observer);
         observer.observe(&Event::SetClaimDone {
@@ -339,16 +339,23 @@ impl Machine {
         held.then_some(slot.index)
     }
 
-    fn start_clock(&self, now: Instant, ticket: Ticket, patience: Option<Duration>) -> Ticket {
+    fn start_clock(&self, now: Instant, ticket: Ticket, patience: Patience) -> Ticket {
         if ticket.deadline != Deadline::Unset {
             return ticket;
         }
-        let patience = patience.unwrap_or(self.policy.claim_timeout);
-        let deadline = match now.after(patience) {
+        let time = match patience {
+            Patience::Within(time) => time,
+            Patience::Policy | Patience::AtOnce => self.policy.claim_timeout,
+        };
+        let deadline = match now.after(time) {
             Some(until) => Deadline::At { from: now, until },
             None => Deadline::Never,
         };
-        Ticket { deadline, ..ticket }
+        Ticket {
+            deadline,
+            patient: patience != Patience::AtOnce,
+            ..ticket
+        }
     }
 
     /// Why there is nothing to be had.
@@ -364,6 +371,11 @@ impl Machine {
         } else {
             Refusal::AllClaimsUsed
         }
+    }
+
+    fn refuse(&mut self, ticket: Ticket, observer: &mut impl Observer) -> Refusal {
+        let refusal = self.shortage(ticket);
+        self.refuse_for(ticket, refusal, observer)
     }
 
     fn refuse_for(
@@ -396,7 +408,7 @@ impl Machine {
         let Some(set) = set.filter(|set| set.is_online()) else {
             return;
         };
-        let backend = &*set.backend;
+        let backend = &set.backend;
         observer.observe(&Event::SetClaimStart { claim, backend });
         observer.observe(&Event::SetClaimFailed { claim, backend });
     }

@@ -2,10 +2,13 @@
 //!
 //! Every change of a slot's state goes through [`Machine::shift`], which keeps all counts and tells the observer.
 
+use alloc::sync::Arc;
 use core::fmt;
+use core::mem;
 use core::time::Duration;
 
 use super::Machine;
+use crate::backend::Backend;
 use crate::backoff;
 use crate::event::{Event, Observer, Reason};
 use crate::id::{JobId, SlotId};
@@ -27,6 +30,8 @@ impl Machine {
     ) -> Taken {
         let index = self.job(job, Phase::Attempting)?;
         self.totals.opened += 1;
+        let set = self.slots[index as usize].set;
+        self.sets[set as usize].unreachable = false;
         let (slot, backend) = self.names(index);
         observer.observe(&Event::ConnectDone { slot, backend });
         self.recover(index);
@@ -169,7 +174,7 @@ impl Machine {
 
     /// The health interval has passed: checks the connection, unless it was used meanwhile.
     fn look_after(&mut self, now: Instant, index: u32, observer: &mut impl Observer) {
-        if core::mem::take(&mut self.slots[index as usize].used) {
+        if mem::take(&mut self.slots[index as usize].used) {
             self.arm_health(now, index);
             return;
         }
@@ -202,11 +207,14 @@ impl Machine {
         reason: Reason<'_>,
         observer: &mut impl Observer,
     ) {
+        let set = self.slots[index as usize].set;
+        let news = !mem::replace(&mut self.sets[set as usize].unreachable, true);
         let (slot, backend) = self.names(index);
         observer.observe(&Event::ConnectFailed {
             slot,
             backend,
             reason,
+            news,
         });
         self.totals.connect_failures += 1;
         self.fail(now, index, observer);
@@ -361,7 +369,7 @@ impl Machine {
     /// A slot no longer counts towards its backend's share.
     fn discount(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
-        if !core::mem::replace(&mut slot.surplus, true) {
+        if !mem::replace(&mut slot.surplus, true) {
             self.sets[slot.set as usize].live -= 1;
         }
     }
@@ -390,7 +398,7 @@ impl Machine {
         set.stats.enter(new);
         self.counts.leave(old);
         self.counts.enter(new);
-        let backend = &*set.backend;
+        let backend = &set.backend;
         observer.observe(&Event::SlotStateChange {
             backend,
             slot: slot.number,
@@ -399,19 +407,15 @@ impl Machine {
             stats: &set.stats,
         });
         let has_unclaimed = set.stats.unclaimed_slots > 0;
-        match (was_online, set.is_online()) {
-            (true, false) => observer.observe(&Event::SetOffline { backend }),
-            (false, true) => observer.observe(&Event::SetOnline {
+        let is_online = set.is_online();
+        if is_online && (!was_online || had_unclaimed != has_unclaimed) {
+            observer.observe(&Event::SetOnline {
                 backend,
                 has_unclaimed,
-            }),
-            (true, true) if had_unclaimed != has_unclaimed => {
-                observer.observe(&Event::SetOnline {
-                    backend,
-                    has_unclaimed,
-                });
-            }
-            _ => {}
+                news: !was_online,
+            });
+        } else if was_online && !is_online {
+            observer.observe(&Event::SetOffline { backend });
         }
     }
 
@@ -463,7 +467,7 @@ impl Machine {
     }
 
     /// What the slot and its backend are called in events.
-    fn names(&self, index: u32) -> (u64, &crate::backend::Backend) {
+    fn names(&self, index: u32) -> (u64, &Arc<Backend>) {
         let slot = &self.slots[index as usize];
         (slot.number, &self.sets[slot.set as usize].backend)
     }

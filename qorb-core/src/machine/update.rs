@@ -74,8 +74,9 @@ impl Machine {
     fn name(&mut self, backend: &Backend, observer: &mut impl Observer) {
         let identity = backend.identity();
         let Some(&index) = self.identities.get(&identity) else {
-            observer.observe(&Event::BackendAdded { backend });
             let set = Set::new(backend.clone(), self.sets_ever, self.epoch);
+            let backend = &set.backend.clone();
+            observer.observe(&Event::BackendAdded { backend });
             self.sets_ever = self.sets_ever.wrapping_add(1);
             let index = self.sets.insert(set) as u32;
             self.identities.insert(identity, index);
@@ -85,11 +86,14 @@ impl Machine {
         };
         let set = &mut self.sets[index as usize];
         if core::mem::replace(&mut set.epoch, self.epoch) == self.epoch {
+            let backend = &set.backend;
             observer.observe(&Event::BackendRepeated { backend });
             return;
         }
         self.amend(index, backend);
-        if self.sets[index as usize].standing == Standing::Draining {
+        let set = &self.sets[index as usize];
+        if set.standing == Standing::Draining {
+            let backend = &set.backend;
             observer.observe(&Event::BackendAdded { backend });
             self.draining -= 1;
             self.admit(index);
@@ -131,7 +135,7 @@ impl Machine {
     /// The backend has gone: what is free is closed now, what clients hold when it comes back.
     fn drain(&mut self, now: Instant, set_index: u32, observer: &mut impl Observer) {
         let set = &mut self.sets[set_index as usize];
-        let backend = &*set.backend;
+        let backend = &set.backend;
         observer.observe(&Event::BackendRemoved { backend });
         let before = core::mem::replace(&mut set.standing, Standing::Draining);
         let slots = set.slots.clone();

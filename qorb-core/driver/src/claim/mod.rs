@@ -6,10 +6,9 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use qorb_core::event::Event;
-use qorb_core::io::{Grant, Refusal, Returned, Ticket};
+use qorb_core::io::{Grant, Patience, Refusal, Returned, Ticket};
 
 use crate::backend::{Connection, Error as BackendError};
 use crate::inbox::{Granted, Queued};
@@ -33,17 +32,6 @@ pub struct Claim<'a, Conn: Connection, R: Runtime> {
     stage: Stage<Conn>,
     /// How `on_acquire` failed last for this claim.
     failure: Option<Arc<LastFailure>>,
-}
-
-/// How long a claim waits.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Patience {
-    /// As long as the policy says.
-    Policy,
-    /// As long as this.
-    Within(Duration),
-    /// Not at all.
-    None,
 }
 
 enum Stage<Conn> {
@@ -112,30 +100,17 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
         }
     }
 
-    /// How long it may take, as the machine takes it. What must not wait may still take its time over `on_acquire`.
-    fn patience(&self) -> Option<Duration> {
-        match self.patience {
-            Patience::Within(patience) => Some(patience),
-            Patience::Policy | Patience::None => None,
-        }
-    }
-
     #[cold]
     fn start_waiting(&mut self, ticket: Ticket, cx: &Context<'_>) -> Step<Conn> {
-        let shared = self.shared();
-        if self.patience == Patience::None {
-            let refusal = shared.refuse(ticket);
-            return self.refused(refusal);
-        }
         let waker = cx.waker().clone();
-        let admitted = shared.enqueue(ticket, self.patience(), waker);
+        let admitted = self.shared().enqueue(ticket, self.patience, waker);
         self.admitted(admitted)
     }
 
     /// As the pool was crowded a moment ago, everything that waiting takes is brought along.
     fn start_crowded(&mut self, cx: &mut Context<'_>) -> Poll<Result<Handle<Conn>, Error>> {
         let waker = cx.waker().clone();
-        let admitted = self.shared().claim_or_wait(self.patience(), waker);
+        let admitted = self.shared().claim_or_wait(self.patience, waker);
         let step = self.admitted(admitted);
         self.follow(step, cx)
     }
@@ -185,7 +160,7 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
         let shared = self.shared();
         seat.uses += 1;
         seat.home = Some(Arc::clone(shared) as Arc<_>);
-        let (slot, backend) = (seat.number, &*seat.backend);
+        let (slot, backend) = (seat.number, &seat.backend);
         let audience = &shared.audience;
         audience.tell(&Event::HandleClaimed {
             claim,
@@ -236,7 +211,7 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
     }
 
     fn go_on_preparing(&mut self, cx: &Context<'_>) -> Step<Conn> {
-        let (shared, patience) = (self.shared(), self.patience());
+        let (shared, patience) = (self.shared(), self.patience);
         let Stage::Preparing { grant, queued, .. } = &mut self.stage else {
             return Step::Pending;
         };
@@ -258,7 +233,7 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
 
     /// `on_acquire` failed: its connection is closed, and the claim tries another.
     fn failed_to_prepare(&mut self, error: BackendError, cx: &Context<'_>) -> Step<Conn> {
-        let (shared, patience) = (self.shared(), self.patience());
+        let (shared, patience) = (self.shared(), self.patience);
         let stage = std::mem::replace(&mut self.stage, Stage::Done);
         let Stage::Preparing {
             grant,
@@ -273,14 +248,7 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
         shared.close(seat);
         let waker = cx.waker().clone();
         let admitted = shared.acquire_failed(grant, queued.as_ref(), patience, &failure, waker);
-        match admitted {
-            Ok(Admitted::Waiting(queued)) if self.patience == Patience::None => {
-                shared.cancel(&queued);
-                shared.tell_refused(grant.ticket.number, Refusal::AcquireFailed);
-                self.refused(Refusal::AcquireFailed)
-            }
-            admitted => self.admitted(admitted),
-        }
+        self.admitted(admitted)
     }
 
     /// The claim was refused while `on_acquire` ran: its time was up, or the pool has ended.
@@ -288,9 +256,7 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
         let shared = self.shared();
         if let Some(seat) = self.take_seat() {
             if refusal == Refusal::AcquireFailed {
-                let patience = self.patience();
-                let patience = patience.unwrap_or_else(|| shared.claim_timeout());
-                let error = BackendError::TimedOut(patience);
+                let error = BackendError::TimedOut(shared.time_for(self.patience));
                 self.failure = Some(shared.acquire_failure(&seat, error));
             }
             shared.retire(seat, Returned::Broken);
@@ -338,7 +304,7 @@ impl<Conn: Connection, R: Runtime> Future for Claim<'_, Conn, R> {
             return this.poll_on(cx);
         }
         let shared = this.shared();
-        if shared.is_crowded() && this.patience != Patience::None {
+        if shared.is_crowded() {
             return this.start_crowded(cx);
         }
         let (grant, mut seat) = match shared.claim_now() {

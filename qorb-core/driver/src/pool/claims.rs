@@ -3,8 +3,7 @@
 use std::task::Waker;
 use std::time::Duration;
 
-use qorb_core::event::Event;
-use qorb_core::io::{Admission, Grant, Handled, Input, Refusal, Returned, Ticket};
+use qorb_core::io::{Admission, Grant, Handled, Input, Patience, Refusal, Returned, Ticket};
 
 use crate::backend::{Connection, Error as BackendError};
 use crate::inbox::{Content, Granted, Queued};
@@ -47,7 +46,7 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
     /// Claims a connection or, in the same round, waits for one.
     pub(crate) fn claim_or_wait(
         self: &Arc<Self>,
-        patience: Option<Duration>,
+        patience: Patience,
         waker: Waker,
     ) -> Result<Admitted<Conn>, Refusal> {
         let mut waker = Some(waker);
@@ -68,7 +67,7 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
     pub(crate) fn enqueue(
         self: &Arc<Self>,
         ticket: Ticket,
-        patience: Option<Duration>,
+        patience: Patience,
         waker: Waker,
     ) -> Result<Admitted<Conn>, Refusal> {
         let mut waker = Some(waker);
@@ -83,7 +82,7 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
         &self,
         state: &mut State<Conn>,
         now: Now,
-        (ticket, patience): (Ticket, Option<Duration>),
+        (ticket, patience): (Ticket, Patience),
         waker: &mut Option<Waker>,
     ) -> Result<Admitted<Conn>, Refusal> {
         let admission = state.ask(&self.audience, |machine, watch| {
@@ -97,19 +96,6 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
                 Admitted::Waiting(state.await_claim(id, waker))
             }
         })
-    }
-
-    /// Refuses a claim that will not wait.
-    pub(crate) fn refuse(self: &Arc<Self>, ticket: Ticket) -> Refusal {
-        let mut state = self.state.lock();
-        let refusal = state.ask(&self.audience, |machine, watch| {
-            machine.refuse(ticket, watch)
-        });
-        let records = self.records(&mut state);
-        let needs_time = state.machine.needs_time();
-        drop(state);
-        self.follow_up(records, needs_time);
-        refusal
     }
 
     /// Ends a claim that waits. A connection that it was handed already goes to the next.
@@ -136,7 +122,7 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
     pub(crate) fn acquiring(
         self: &Arc<Self>,
         grant: Grant,
-        patience: Option<Duration>,
+        patience: Patience,
         waker: Waker,
     ) -> Result<Queued<Conn>, Refusal> {
         let mut waker = Some(waker);
@@ -182,7 +168,7 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
         self: &Arc<Self>,
         grant: Grant,
         queued: Option<&Queued<Conn>>,
-        patience: Option<Duration>,
+        patience: Patience,
         failure: &LastFailure,
         waker: Waker,
     ) -> Result<Admitted<Conn>, Refusal> {
@@ -224,7 +210,7 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
         state: &mut State<Conn>,
         now: Now,
         after: &mut After<Conn>,
-        (grant, queued, patience): (Grant, Option<&Queued<Conn>>, Option<Duration>),
+        (grant, queued, patience): (Grant, Option<&Queued<Conn>>, Patience),
         words: &str,
     ) -> Result<Admission, Refusal> {
         let id = match queued {
@@ -263,11 +249,6 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
         });
     }
 
-    /// Tells that a claim is refused which the machine has only been told to forget.
-    pub(crate) fn tell_refused(&self, claim: u64, refusal: Refusal) {
-        self.audience.tell(&Event::ClaimFailed { claim, refusal });
-    }
-
     /// A refusal in words. `own` is how the claim's own `on_acquire` failed last.
     #[cold]
     pub(crate) fn error(&self, refusal: Refusal, own: Option<Arc<LastFailure>>) -> Error {
@@ -302,9 +283,12 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
         self.note_failure(&seat.backend, Attempt::Acquire, error)
     }
 
-    /// How long a claim may take unless it says otherwise.
-    pub(crate) fn claim_timeout(&self) -> Duration {
-        self.state.lock().machine.policy().claim_timeout
+    /// How long a claim of that patience may take.
+    pub(crate) fn time_for(&self, patience: Patience) -> Duration {
+        match patience {
+            Patience::Within(time) => time,
+            Patience::Policy | Patience::AtOnce => self.state.lock().machine.policy().claim_timeout,
+        }
     }
 }
 

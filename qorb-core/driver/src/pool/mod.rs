@@ -16,12 +16,12 @@ mod watchers;
 use std::fmt;
 use std::time::Duration;
 
-use qorb_core::io::Input;
+use qorb_core::io::{Input, Patience};
 use qorb_core::policy::{Policy, PolicyError};
 use qorb_core::stats::Stats;
 
 use crate::backend::{Connection, Connector};
-use crate::claim::{Claim, Patience};
+use crate::claim::Claim;
 use crate::resolver::Resolver;
 use crate::runtime::Runtime;
 use crate::sync::Arc;
@@ -107,7 +107,7 @@ impl<Conn: Connection, R: Runtime> Pool<Conn, R> {
     /// As for [`claim`](Self::claim), but at once. In particular, where others wait there is nothing to be had.
     #[inline]
     pub fn try_claim(&self) -> Claim<'_, Conn, R> {
-        Claim::new(self, Patience::None)
+        Claim::new(self, Patience::AtOnce)
     }
 
     /// Asks for a connection, and waits for one for `patience`, whatever the policy says. [`Duration::MAX`] waits for

@@ -248,7 +248,7 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
 
     /// Runs the first poll of `on_recycle`, which is often the last, and takes the connection back.
     fn recycle(self: &Arc<Self>, mut seat: Box<Seat<Conn>>) {
-        let (slot, backend) = (seat.number, &*seat.backend);
+        let (slot, backend) = (seat.number, &seat.backend);
         self.audience.tell(&Event::RecycleStart { slot, backend });
         // Nobody is here to be woken; a task polls it again if it has to wait.
         let mut cx = Context::from_waker(Waker::noop());

@@ -47,7 +47,7 @@ fn within_a_backend_the_slot_last_used_is_granted() {
 #[test]
 fn a_waiting_claim_gets_the_next_connection_that_comes_back() {
     let (mut pool, held) = one_slot_held();
-    let claim = pool.wait(None);
+    let claim = pool.wait(Patience::Policy);
     assert_eq!(pool.release(held), Next::Grant(pool.claims[&claim]));
     assert_eq!(pool.collect(claim).slot, held.slot);
     pool.expect(&[]);
@@ -56,12 +56,11 @@ fn a_waiting_claim_gets_the_next_connection_that_comes_back() {
 #[test]
 fn promise_5_first_come_first_served_and_newcomers_never_overtake() {
     let (mut pool, held) = one_slot_held();
-    let first = pool.wait(None);
-    let second = pool.wait(None);
+    let first = pool.wait(Patience::Policy);
+    let second = pool.wait(Patience::Policy);
     assert_eq!(pool.release(held), Next::Grant(pool.claims[&first]));
-    // The first has not come for its slot yet; a newcomer finds nothing, and neither would a `try_claim`.
-    let ticket = pool.machine.claim(&mut ()).unwrap_err();
-    assert_eq!(pool.machine.refuse(ticket, &mut ()), Refusal::AllClaimsUsed);
+    // The first has not come for its slot yet; a newcomer finds nothing.
+    assert_eq!(pool.ask(Patience::AtOnce), Err(Refusal::AllClaimsUsed));
     let held = pool.collect(first);
     assert_eq!(pool.release(held), Next::Grant(pool.claims[&second]));
 }
@@ -69,9 +68,9 @@ fn promise_5_first_come_first_served_and_newcomers_never_overtake() {
 #[test]
 fn promise_4_the_deadline_refuses_exactly_when_it_comes_and_says_why() {
     let (mut pool, _held) = one_slot_held();
-    pool.wait(None);
-    pool.wait(Some(ms(10)));
-    pool.wait(Some(Duration::MAX));
+    pool.wait(Patience::Policy);
+    pool.wait(Patience::Within(ms(10)));
+    pool.wait(Patience::Within(Duration::MAX));
     assert_eq!(pool.pass(ms(9)), [""; 0]);
     assert_eq!(pool.pass(ms(1)), ["10: refuse claim 3: AllClaimsUsed"]);
     assert_eq!(pool.pass(ms(989)), [""; 0]);
@@ -82,22 +81,25 @@ fn promise_4_the_deadline_refuses_exactly_when_it_comes_and_says_why() {
 #[test]
 fn a_refusal_says_what_is_missing() {
     let mut pool = Pool::new(small());
-    pool.wait(None);
+    pool.wait(Patience::Policy);
     assert_eq!(pool.pass(ms(1_000)), ["1000: refuse claim 1: NoBackends"]);
     pool.backends(&["a"]);
     pool.expect(&["connect a#1", "connect a#2"]);
     pool.connect_failed("a#1");
     pool.expect(&["abort a#2"]);
-    pool.wait(Some(ms(5)));
+    pool.wait(Patience::Within(ms(5)));
     assert_eq!(pool.pass(ms(5)), ["1005: refuse claim 2: NoBackendsOnline"]);
     pool.accept(Input::Terminate);
-    assert_eq!(pool.ask(None), Err(Refusal::Terminated));
+    assert_eq!(pool.ask(Patience::Policy), Err(Refusal::Terminated));
 }
 
 #[test]
 fn a_claim_that_may_not_wait_is_refused_at_once() {
     let (mut pool, _held) = one_slot_held();
-    assert_eq!(pool.ask(Some(Duration::ZERO)), Err(Refusal::AllClaimsUsed));
+    assert_eq!(
+        pool.ask(Patience::Within(Duration::ZERO)),
+        Err(Refusal::AllClaimsUsed)
+    );
     assert_eq!(pool.machine.waiting(), 0);
 }
 
@@ -110,17 +112,17 @@ fn a_bounded_queue_refuses_who_does_not_fit() {
     };
     let mut pool = Pool::connected_to(policy, &["a"]);
     let held = pool.claim();
-    let first = pool.wait(None);
-    assert_eq!(pool.ask(None), Err(Refusal::QueueFull));
+    let first = pool.wait(Patience::Policy);
+    assert_eq!(pool.ask(Patience::Policy), Err(Refusal::QueueFull));
     assert_eq!(pool.release(held), Next::Grant(pool.claims[&first]));
-    pool.wait(None);
+    pool.wait(Patience::Policy);
 }
 
 #[test]
 fn promise_10_a_cancelled_waiter_leaves_nothing() {
     let (mut pool, held) = one_slot_held();
-    let first = pool.wait(None);
-    let second = pool.wait(None);
+    let first = pool.wait(Patience::Policy);
+    let second = pool.wait(Patience::Policy);
     assert_eq!(pool.machine.cancel(pool.claims[&first], &mut ()), None);
     pool.audit();
     assert_eq!(pool.release(held), Next::Grant(pool.claims[&second]));
@@ -133,8 +135,8 @@ fn promise_10_a_cancelled_waiter_leaves_nothing() {
 #[test]
 fn promise_10_a_grant_that_nobody_comes_for_goes_to_the_next() {
     let (mut pool, held) = one_slot_held();
-    let first = pool.wait(None);
-    let second = pool.wait(None);
+    let first = pool.wait(Patience::Policy);
+    let second = pool.wait(Patience::Policy);
     pool.release(held);
     assert_eq!(
         pool.machine.cancel(pool.claims[&first], &mut ()),
@@ -148,7 +150,7 @@ fn promise_10_a_grant_that_nobody_comes_for_goes_to_the_next() {
 #[test]
 fn a_granted_claim_outlives_its_deadline() {
     let (mut pool, held) = one_slot_held();
-    let claim = pool.wait(Some(ms(10)));
+    let claim = pool.wait(Patience::Within(ms(10)));
     pool.pass(ms(9));
     pool.release(held);
     assert_eq!(pool.pass(ms(100)), [""; 0]);
@@ -164,10 +166,10 @@ fn promise_5_a_claim_whose_on_acquire_failed_tries_another_before_all_others() {
     let mut pool = Pool::connected_to(policy, &["a"]);
     let one = pool.claim();
     let two = pool.claim();
-    let waiting = pool.wait(None);
+    let waiting = pool.wait(Patience::Policy);
     let id = pool
         .machine
-        .acquiring(pool.now, one, None, &mut ())
+        .acquiring(pool.now, one, Patience::Policy, &mut ())
         .unwrap();
     let failed = pool
         .machine
@@ -189,6 +191,35 @@ fn promise_5_a_claim_whose_on_acquire_failed_tries_another_before_all_others() {
 }
 
 #[test]
+fn a_claim_that_will_not_wait_tries_what_is_there_and_no_more() {
+    let policy = Policy {
+        max_slots: 3,
+        spares_wanted: 3,
+        ..small()
+    };
+    let mut pool = Pool::connected_to(policy, &["a"]);
+    let _held = pool.claim();
+    let mut grant = pool.claim();
+    // One more connection is idle: that is tried too. Then there is nothing left to be had at once.
+    for last in [false, true] {
+        let patience = Patience::AtOnce;
+        let id = pool
+            .machine
+            .acquiring(pool.now, grant, patience, &mut ())
+            .unwrap();
+        match pool.machine.acquire_failed(pool.now, id, &"no", &mut ()) {
+            Ok(Admission::Granted(next)) if !last => grant = next,
+            other => assert_eq!((other, last), (Err(Refusal::AcquireFailed), true)),
+        }
+        pool.audit();
+    }
+    assert_eq!(
+        (pool.machine.waiting(), pool.machine.totals.refused),
+        (0, 1)
+    );
+}
+
+#[test]
 fn promise_4_on_acquire_counts_against_the_deadline_retries_included() {
     let mut pool = Pool::connected_to(
         Policy {
@@ -202,7 +233,7 @@ fn promise_4_on_acquire_counts_against_the_deadline_retries_included() {
     for _ in 0..3 {
         let id = pool
             .machine
-            .acquiring(pool.now, grant, Some(ms(100)), &mut ())
+            .acquiring(pool.now, grant, Patience::Within(ms(100)), &mut ())
             .unwrap();
         pool.claims.insert(1, id);
         pool.pass(ms(30));
@@ -214,7 +245,7 @@ fn promise_4_on_acquire_counts_against_the_deadline_retries_included() {
     }
     let id = pool
         .machine
-        .acquiring(pool.now, grant, None, &mut ())
+        .acquiring(pool.now, grant, Patience::Policy, &mut ())
         .unwrap();
     pool.claims.insert(1, id);
     pool.events.0.clear();
@@ -239,7 +270,7 @@ fn a_claim_is_spent_once_its_connection_is_ready() {
     let (mut pool, held) = one_slot_held();
     let id = pool
         .machine
-        .acquiring(pool.now, held, None, &mut ())
+        .acquiring(pool.now, held, Patience::Policy, &mut ())
         .unwrap();
     pool.audit();
     // While the connection is being prepared, it is not the holder's to give back.
@@ -300,7 +331,7 @@ fn time_that_runs_backwards_is_no_time() {
     pool.timeout();
     let late = pool.now;
     pool.now = Instant::EPOCH;
-    pool.wait(Some(ms(10)));
+    pool.wait(Patience::Within(ms(10)));
     pool.now = late;
     assert_eq!(pool.pass(ms(9)), [""; 0]);
     assert_eq!(pool.pass(ms(1)), ["510: refuse claim 2: AllClaimsUsed"]);
@@ -310,7 +341,7 @@ fn time_that_runs_backwards_is_no_time() {
 fn a_claim_asks_the_backend_that_ran_dry_last() {
     let (mut pool, _held) = one_slot_held();
     pool.events.0.clear();
-    pool.wait(None);
+    pool.wait(Patience::Policy);
     let told = pool.told(&["Claim"]);
     let words: Vec<&str> = told
         .iter()

@@ -22,7 +22,8 @@ use crate::dice::Dice;
 use crate::event::{Event, Observer};
 use crate::id::{ClaimId, JobId, SlotId};
 use crate::io::{
-    Abort, Admission, Grant, Handled, Hooks, Input, Next, Output, Refusal, Returned, Wakeup,
+    Abort, Admission, Grant, Handled, Hooks, Input, Next, Output, Patience, Refusal, Returned,
+    Wakeup,
 };
 use crate::policy::Policy;
 use crate::time::Instant;
@@ -66,6 +67,7 @@ impl Observer for Events {
             Event::SetOnline {
                 backend,
                 has_unclaimed,
+                ..
             } => {
                 format!("{} online, unclaimed: {has_unclaimed}", backend.name)
             }
@@ -74,6 +76,7 @@ impl Observer for Events {
                 backend,
                 slot,
                 reason,
+                ..
             } => {
                 format!("{} connect failed: {reason}", label(backend, slot))
             }
@@ -327,7 +330,7 @@ impl Pool {
 
     /// A claim that has to wait; its number.
     #[track_caller]
-    fn wait(&mut self, patience: Option<Duration>) -> u64 {
+    fn wait(&mut self, patience: Patience) -> u64 {
         match self.ask(patience) {
             Ok(Admission::Waiting(id)) => {
                 let number = self.machine.totals.claims;
@@ -339,7 +342,7 @@ impl Pool {
     }
 
     #[track_caller]
-    fn ask(&mut self, patience: Option<Duration>) -> Result<Admission, Refusal> {
+    fn ask(&mut self, patience: Patience) -> Result<Admission, Refusal> {
         let admission = match self.machine.claim(&mut self.events) {
             Ok(grant) => Ok(Admission::Granted(grant)),
             Err(ticket) => {

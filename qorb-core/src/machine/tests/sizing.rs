@@ -139,7 +139,7 @@ fn promise_1_the_cap_of_one_backend_holds() {
     (0..4).for_each(|_| {
         pool.claim();
     });
-    pool.wait(None);
+    pool.wait(Patience::Policy);
     pool.expect(&[]);
 }
 

@@ -207,7 +207,7 @@ fn a_claim_waits_for_a_check_to_end() {
         &["a"],
     );
     assert_eq!(pool.pass(ms(30_000)), ["30000: check a#1"]);
-    pool.wait(None);
+    pool.wait(Patience::Policy);
     pool.accept(Input::Checked(pool.jobs["a#1"]));
     pool.expect(&["grant claim 1: a#1"]);
 }

@@ -114,7 +114,7 @@ fn an_empty_set_leaves_no_backends() {
     let mut pool = Pool::connected_to(small(), &["a"]);
     pool.backends(&[]);
     pool.expect(&["close a#1", "close a#2"]);
-    pool.wait(Some(ms(1)));
+    pool.wait(Patience::Within(ms(1)));
     assert_eq!(pool.pass(ms(1)), ["1: refuse claim 1: NoBackends"]);
 }
 
@@ -186,10 +186,10 @@ fn promise_9_the_end_refuses_aborts_closes_and_nothing_else() {
     pool.expect(&["connect a#3"]);
     let id = pool
         .machine
-        .acquiring(pool.now, preparing, None, &mut ())
+        .acquiring(pool.now, preparing, Patience::Policy, &mut ())
         .unwrap();
     pool.claims.insert(2, id);
-    pool.wait(None);
+    pool.wait(Patience::Policy);
     pool.accept(Input::Terminate);
     let mut outputs = pool.outputs();
     outputs.sort();
@@ -210,7 +210,7 @@ fn promise_9_the_end_refuses_aborts_closes_and_nothing_else() {
     pool.expect(&[]);
     assert_eq!(pool.machine.stats().total_slots, 0);
     assert_eq!(pool.machine.poll_timeout(), None);
-    assert_eq!(pool.ask(None), Err(Refusal::Terminated));
+    assert_eq!(pool.ask(Patience::Policy), Err(Refusal::Terminated));
     assert_eq!(pool.input(Input::Terminate), Handled::Stale);
     assert_eq!(
         pool.input(Input::Backends([backend("b")].into())),
