@@ -1,0 +1,322 @@
+//! What happens to the servers and the pool, phase by phase, and what is found out on the way.
+
+use std::future::Future;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use qorb_tokio::policy::{Policy, SetConfig};
+use qorb_tokio::pool::{BuildError, Pool};
+use qorb_tokio::resolvers::channel::{BackendsSender, channel};
+use qorb_tokio::stats::Stats;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::clients::{self, World};
+use crate::connector::{EchoConnection, EchoConnector, Ledger};
+use crate::evidence::{Evidence, Removed, Spread, Stopped};
+use crate::options::Options;
+use crate::phase::{Phase, Stage};
+use crate::progress::Screen;
+use crate::sampler::{self, Peaks};
+use crate::servers::{Server, WORK, Witnesses};
+
+/// The run, as far as it has come.
+#[derive(Debug)]
+pub(crate) struct Story {
+    options: Options,
+    screen: Arc<Screen>,
+    servers: Vec<Server>,
+    witnesses: Arc<Witnesses>,
+    backends: BackendsSender,
+    world: World,
+    clients: JoinSet<()>,
+    ledger: Arc<Ledger>,
+    samples: watch::Receiver<Stats>,
+    peaks: Arc<Peaks>,
+    stopped: Option<Stopped>,
+    removed: Option<Removed>,
+    spread: Option<Vec<Spread>>,
+}
+
+impl Story {
+    /// Starts servers and a pool, and waits until its first connections are up.
+    pub(crate) async fn open(
+        options: Options,
+        seed: u64,
+        screen: Arc<Screen>,
+    ) -> anyhow::Result<Self> {
+        let witnesses = Arc::new(Witnesses::default());
+        let mut servers = Vec::new();
+        for &name in NAMES.iter().take(options.servers) {
+            let server = Server::start(name)
+                .await
+                .context("no server could be started")?;
+            witnesses.add(&server);
+            servers.push(server);
+        }
+        let (backends, resolver) = channel();
+        backends.send(servers.iter().map(Server::backend));
+        let ledger = Arc::default();
+        let connector = EchoConnector::new(Arc::clone(&ledger));
+        let policy = policy(&options);
+        let spares = policy.spares_wanted;
+        let built = Pool::builder("quickstart", resolver, connector)
+            .policy(policy)
+            .seed(seed)
+            .build();
+        let pool: Pool<EchoConnection> = match built {
+            // Where the system has no tracer, the pool works without its probes.
+            Err(BuildError::Registration(error)) => error.into_inner(),
+            other => other?,
+        };
+        match timeout(PATIENCE, pool.ready(spares)).await {
+            Ok(ready) => ready?,
+            Err(_) => bail!("the pool has not connected: {pool:#?}"),
+        }
+        let (samples, peaks) = sampler::start(&pool, Arc::clone(&witnesses));
+        let world = World {
+            pool,
+            stage: Arc::new(Stage::default()),
+            tally: Arc::default(),
+        };
+        Ok(Self {
+            clients: clients::start(options.clients, seed, &world),
+            options,
+            screen,
+            servers,
+            witnesses,
+            backends,
+            world,
+            ledger,
+            samples,
+            peaks,
+            stopped: None,
+            removed: None,
+            spread: None,
+        })
+    }
+
+    /// What to show while it runs.
+    pub(crate) fn live_view(&self) -> impl Future<Output = ()> + use<> {
+        Arc::clone(&self.screen).follow(
+            self.options.duration(),
+            self.samples.clone(),
+            Arc::clone(&self.witnesses),
+        )
+    }
+
+    /// Plays all phases but the end. May be dropped at any time, and the end be played after that.
+    pub(crate) async fn play(&mut self) -> anyhow::Result<()> {
+        self.all_up().await;
+        self.one_down().await;
+        self.back_again().await?;
+        self.swapped().await?;
+        Ok(())
+    }
+
+    async fn all_up(&mut self) {
+        let (clients, slots) = (self.options.clients, self.options.slots);
+        self.prepare(
+            Phase::AllUp,
+            format_args!("{clients} clients want connections. The pool opens up to {slots}, and spreads them evenly."),
+        );
+        self.world.stage.begin();
+        self.linger().await;
+    }
+
+    async fn one_down(&mut self) {
+        let name = self.servers[STOPPED].name();
+        self.prepare(
+            Phase::OneDown,
+            format_args!("{name} is stopped, its connections die. The others take its share; one slot probes it."),
+        );
+        let killed = self.servers[STOPPED].stop().await;
+        self.stopped = Some(Stopped {
+            server: name,
+            killed,
+            found_again: None,
+            needed: false,
+        });
+        self.world.stage.begin();
+        self.linger().await;
+    }
+
+    async fn back_again(&mut self) -> anyhow::Result<()> {
+        let name = self.servers[STOPPED].name();
+        self.prepare(
+            Phase::BackAgain,
+            format_args!("{name} listens again. The next probe finds it, and slots move back."),
+        );
+        // The first claim on it may be granted as soon as it listens.
+        self.world.stage.begin();
+        let restarted = self.servers[STOPPED].restart().await;
+        restarted.with_context(|| format!("{name} could not be started again"))?;
+        let online = |stats: &Stats| {
+            let mut backends = stats.backends.iter();
+            backends.any(|it| it.backend.name.as_str() == name && it.online)
+        };
+        let found = self.see(online).await.is_some();
+        // While claims wait nothing lies idle: if it serves none, something is wrong.
+        let waiting = |stats: &Stats| stats.waiting > 0 && online(stats);
+        let needed = self.linger_and_see(waiting).await;
+        if let Some(stopped) = &mut self.stopped {
+            stopped.found_again = Some(found);
+            stopped.needed = needed;
+        }
+        Ok(())
+    }
+
+    async fn swapped(&mut self) -> anyhow::Result<()> {
+        let newcomer = NAMES[self.options.servers];
+        let name = self.servers[REMOVED].name();
+        self.prepare(
+            Phase::Swapped,
+            format_args!("the resolver names {newcomer}, and {name} no longer. {name} is drained; nothing in use is cut off."),
+        );
+        let server = Server::start(newcomer).await;
+        let server = server.with_context(|| format!("{newcomer} could not be started"))?;
+        self.witnesses.add(&server);
+        self.servers.push(server);
+        let named = self.servers.iter().skip(REMOVED + 1);
+        self.backends.send(named.map(Server::backend));
+        self.world.stage.begin();
+        let drained = self.see(|stats| {
+            let mut backends = stats.backends.iter();
+            backends.all(|it| it.backend.name.as_str() != name)
+        });
+        let drained = drained.await.is_some();
+        let counts = self.servers[REMOVED].counts();
+        let served_before = counts.served();
+        self.linger().await;
+        self.removed = Some(Removed {
+            server: name,
+            drained,
+            open: counts.live(),
+            served_after: counts.served() - served_before,
+        });
+        let even = self.see(|stats| Spread::is_even(&Spread::of(stats))).await;
+        let even = even.unwrap_or_else(|| self.samples.borrow().clone());
+        self.spread = Some(Spread::of(&even));
+        Ok(())
+    }
+
+    /// Plays the end, and tells what was seen.
+    pub(crate) async fn end(mut self) -> Evidence {
+        self.prepare(
+            Phase::End,
+            "the pool is terminated under load. Who waits is refused; what is in use stays good.",
+        );
+        let ended = timeout(PATIENCE, self.world.pool.terminate()).await;
+        self.world.stage.begin();
+        let clients = async { while self.clients.join_next().await.is_some() {} };
+        let clients_ended = timeout(PATIENCE, clients).await.is_ok();
+        let settled = async {
+            while self.ledger.opened() != self.ledger.closed() || self.witnesses.live() > 0 {
+                tokio::time::sleep(GLANCE).await;
+            }
+        };
+        // If it does not come to that, the evidence will show.
+        let _ = timeout(PATIENCE, settled).await;
+        let mut tally = self
+            .world
+            .tally
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        Evidence {
+            max_slots: self.options.slots,
+            looks: self.peaks.looks(),
+            slots_peak: self.peaks.slots(),
+            sockets_peak: self.peaks.sockets(),
+            tally: std::mem::take(&mut *tally),
+            totals: self.world.pool.stats().totals,
+            lent_twice: self.ledger.lent_twice(),
+            stopped: self.stopped.take(),
+            removed: self.removed.take(),
+            spread: self.spread.take(),
+            in_use_at_end: ended.ok().map(|it| it.claimed),
+            clients_ended,
+            opened: self.ledger.opened(),
+            closed: self.ledger.closed(),
+            sockets_left: self.witnesses.live(),
+        }
+    }
+
+    /// Names of all servers there are in the end, in the order they came.
+    pub(crate) fn servers(&self) -> Vec<&'static str> {
+        NAMES[..=self.options.servers].to_vec()
+    }
+
+    /// Says that `phase` comes, and what happens in it.
+    fn prepare(&self, phase: Phase, what: impl std::fmt::Display) {
+        self.world.stage.prepare(phase);
+        self.screen.say(format_args!("{}: {what}", phase.title()));
+    }
+
+    /// Lets the clients work for one phase's share of the time.
+    async fn linger(&self) {
+        tokio::time::sleep(self.options.duration() / Phase::TIMED).await;
+    }
+
+    /// Lets the clients work as long, and tells whether the pool's statistics showed something meanwhile.
+    async fn linger_and_see(&self, shown: impl FnMut(&Stats) -> bool) -> bool {
+        let linger = self.linger();
+        tokio::pin!(linger);
+        let mut samples = self.samples.clone();
+        tokio::select! {
+            () = &mut linger => return false,
+            _ = samples.wait_for(shown) => {}
+        }
+        linger.await;
+        true
+    }
+
+    /// Waits until the pool's statistics show something, and gives them; `None` if that does not come to
+    /// pass.
+    async fn see(&self, shown: impl FnMut(&Stats) -> bool) -> Option<Stats> {
+        let mut samples = self.samples.clone();
+        let seen = timeout(PATIENCE, samples.wait_for(shown)).await;
+        let stats = seen.ok()?.ok()?;
+        Some(stats.clone())
+    }
+}
+
+/// A policy for a short show: it looks around more often than one would in earnest.
+fn policy(options: &Options) -> Policy {
+    Policy {
+        max_slots: options.slots,
+        spares_wanted: options.servers.max(options.slots / 3),
+        rebalance_interval: Duration::from_millis(250),
+        claim_timeout: PATIENCE + queueing(options),
+        set_config: SetConfig {
+            max_count: options.slots,
+            max_connection_backoff: Duration::from_millis(200),
+            health_interval: Duration::from_millis(500),
+            ..SetConfig::default()
+        },
+        ..Policy::default()
+    }
+}
+
+/// How long a claim may have to stand in line, with every client before it and half of the slots out of
+/// order.
+fn queueing(options: &Options) -> Duration {
+    let rounds = 2 * options.clients / options.slots;
+    5 * WORK * u32::try_from(rounds).unwrap_or(u32::MAX)
+}
+
+/// One more than there can be at the beginning.
+const NAMES: [&str; 6] = ["alpha", "beta", "gamma", "delta", "zeta", "eta"];
+
+/// Which server is stopped for a while.
+const STOPPED: usize = 1;
+
+/// Which server is removed.
+const REMOVED: usize = 0;
+
+/// How long to wait for what should happen at once.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often to look for what nobody tells.
+const GLANCE: Duration = Duration::from_millis(5);

@@ -1,0 +1,63 @@
+//! The README's first command, run as its readers run it, but for less long.
+
+use std::process::{Command, Output};
+
+fn quickstart(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_quickstart"));
+    command.args(arguments).output().expect("it can be run")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("it speaks UTF-8")
+}
+
+#[test]
+fn it_tells_its_story_and_finds_all_promises_kept() {
+    let output = quickstart(&["--duration", "5", "--clients", "8", "--seed", "7"]);
+    let (said, complaints) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{said}{complaints}");
+    for part in [
+        "--seed 7",
+        "beta is stopped",
+        "beta down",
+        "alpha gone",
+        "phase",
+        "p99",
+        "4 swapped",
+        "✓ every claim ends exactly once",
+        "promise",
+    ] {
+        assert!(said.contains(part), "\"{part}\" is missing in: {said}");
+    }
+    assert!(!said.contains('✗'), "{said}");
+    // Fits on a screen.
+    assert!(said.lines().count() <= 50, "{said}");
+    for line in said.lines().skip_while(|line| !line.starts_with("phase")) {
+        assert!(line.chars().count() <= 110, "too long: {line}");
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    for (arguments, complaint) in [
+        (["--servers", "1"], "--servers is 1"),
+        (["--clients", "many"], "--clients"),
+        (["--speed", "9"], "--speed"),
+    ] {
+        let output = quickstart(&arguments);
+        assert_eq!(output.status.code(), Some(2));
+        let complaints = text(&output.stderr);
+        assert!(complaints.contains(complaint), "{complaints}");
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn help_explains_each_option() {
+    let output = quickstart(&["--help"]);
+    assert!(output.status.success());
+    let help = text(&output.stdout);
+    for option in ["--clients", "--duration", "--servers", "--slots", "--seed"] {
+        assert!(help.contains(option), "{help}");
+    }
+}
