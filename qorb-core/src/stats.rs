@@ -26,6 +26,14 @@ pub struct Stats {
     pub totals: Totals,
 }
 
+impl Stats {
+    /// The backend of that name; the first, where a name has several addresses.
+    pub fn backend(&self, name: &str) -> Option<&BackendStats> {
+        let mut backends = self.backends.iter();
+        backends.find(|it| it.backend.name.as_str() == name)
+    }
+}
+
 /// One backend at one moment.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]

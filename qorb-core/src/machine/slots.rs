@@ -269,7 +269,10 @@ impl Machine {
         if slot.phase.state().is_connected() {
             self.totals.closed += 1;
         }
-        self.sets[set_index as usize].failures.record(now);
+        // A probe that fails says nothing new: it is not to be held against the backend once it is back.
+        if self.sets[set_index as usize].standing == Standing::Sound {
+            self.sets[set_index as usize].failures.record(now);
+        }
         self.shift(index, Phase::BackingOff, observer);
         let delay = backoff::delay(&self.policy.set_config, failures, &mut self.dice);
         let due = now.after(delay);

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use qorb_tokio::pool::{Error, Pool};
+use qorb_tokio::pool::Pool;
 use tokio::task::JoinSet;
 
 use crate::connector::EchoConnection;
@@ -55,13 +55,13 @@ async fn claim_once(line: &str, world: &World) -> Outcome {
     let phase = world.stage.present();
     let mut connection = match claimed {
         Ok(connection) => connection,
-        Err(Error::Terminated { .. }) if world.stage.coming() == Phase::End => {
+        Err(error) if error.is_terminated() && world.stage.coming() == Phase::End => {
             world.count(Tally::refuse_at_end);
             return Outcome::PoolEnded;
         }
         Err(error) => {
             world.count(|tally| tally.fail(phase, &error));
-            let ended = matches!(error, Error::Terminated { .. });
+            let ended = error.is_terminated();
             return if ended {
                 Outcome::PoolEnded
             } else {

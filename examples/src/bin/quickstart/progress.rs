@@ -84,11 +84,7 @@ impl Screen {
 
 /// How a server does: `alpha ●●○◌ 812/s`.
 fn view(name: &str, rate: u128, stats: &Stats) -> String {
-    let known = stats
-        .backends
-        .iter()
-        .find(|it| it.backend.name.as_str() == name);
-    match known {
+    match stats.backend(name) {
         None => format!("{name} gone"),
         Some(it) if it.failing => format!("{name} down"),
         Some(it) => format!("{name} {} {rate}/s", slots(it)),

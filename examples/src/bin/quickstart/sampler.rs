@@ -1,12 +1,10 @@
 //! Looks at the pool and the servers many times a second: for the peaks, and for whoever waits until the pool
 //! has come somewhere.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures_core::Stream;
 use qorb_tokio::Tokio;
 use qorb_tokio::pool::{Pool, StatsStream};
 use qorb_tokio::stats::Stats;
@@ -60,7 +58,7 @@ async fn look(
     peaks: Arc<Peaks>,
 ) {
     let mut sockets_before = 0;
-    while let Some(stats) = next(&mut samples).await {
+    while let Some(stats) = samples.next().await {
         let sockets = witnesses.live();
         peaks.looks.fetch_add(1, Ordering::Relaxed);
         peaks.slots.fetch_max(stats.total_slots, Ordering::Relaxed);
@@ -69,11 +67,6 @@ async fn look(
         sockets_before = sockets;
         newest.send_replace(stats);
     }
-}
-
-/// What `StreamExt::next` does, without another crate.
-async fn next<S: Stream + Unpin>(stream: &mut S) -> Option<S::Item> {
-    std::future::poll_fn(|cx| Pin::new(&mut *stream).poll_next(cx)).await
 }
 
 /// How often to look.

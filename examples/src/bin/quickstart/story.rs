@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::clients::{self, World};
-use crate::connector::{EchoConnection, EchoConnector, Ledger};
+use crate::connector::{EchoConnector, Ledger};
 use crate::evidence::{Evidence, Removed, Spread, Stopped};
 use crate::options::Options;
 use crate::phase::{Phase, Stage};
@@ -66,11 +66,8 @@ impl Story {
             .policy(policy)
             .seed(seed)
             .build();
-        let pool: Pool<EchoConnection> = match built {
-            // Where the system has no tracer, the pool works without its probes.
-            Err(BuildError::Registration(error)) => error.into_inner(),
-            other => other?,
-        };
+        // Where the system has no tracer, the pool works without its probes.
+        let pool = built.or_else(BuildError::into_pool)?;
         match timeout(PATIENCE, pool.ready(spares)).await {
             Ok(ready) => ready?,
             Err(_) => bail!("the pool has not connected: {pool:#?}"),
@@ -153,10 +150,7 @@ impl Story {
         self.world.stage.begin();
         let restarted = self.servers[STOPPED].restart().await;
         restarted.with_context(|| format!("{name} could not be started again"))?;
-        let online = |stats: &Stats| {
-            let mut backends = stats.backends.iter();
-            backends.any(|it| it.backend.name.as_str() == name && it.online)
-        };
+        let online = |stats: &Stats| stats.backend(name).is_some_and(|it| it.online);
         let found = self.see(online).await.is_some();
         // While claims wait nothing lies idle: if it serves none, something is wrong.
         let waiting = |stats: &Stats| stats.waiting > 0 && online(stats);
@@ -182,10 +176,7 @@ impl Story {
         let named = self.servers.iter().skip(REMOVED + 1);
         self.backends.send(named.map(Server::backend));
         self.world.stage.begin();
-        let drained = self.see(|stats| {
-            let mut backends = stats.backends.iter();
-            backends.all(|it| it.backend.name.as_str() != name)
-        });
+        let drained = self.see(|stats| stats.backend(name).is_none());
         let drained = drained.await.is_some();
         let counts = self.servers[REMOVED].counts();
         let served_before = counts.served();

@@ -82,6 +82,11 @@ impl Error {
             _ => None,
         }
     }
+
+    /// Whether the pool has ended, so that asking again is of no use.
+    pub fn is_terminated(&self) -> bool {
+        matches!(self, Self::Terminated { .. })
+    }
 }
 
 impl fmt::Display for Error {
@@ -284,6 +289,20 @@ pub enum BuildError<Conn: Connection, R: Runtime> {
     /// The probes could not be registered. The pool works; see [`RegistrationError::into_inner`].
     #[error(transparent)]
     Registration(RegistrationError<Conn, R>),
+}
+
+impl<Conn: Connection, R: Runtime> BuildError<Conn, R> {
+    /// The pool, where there is one: it works, but nobody can trace its probes.
+    ///
+    /// # Errors
+    ///
+    /// There is no pool; this is why.
+    pub fn into_pool(self) -> Result<Pool<Conn, R>, Self> {
+        match self {
+            Self::Registration(error) => Ok(error.into_inner()),
+            other => Err(other),
+        }
+    }
 }
 
 /// By hand, for a derived one would ask that connections and runtimes have one too.

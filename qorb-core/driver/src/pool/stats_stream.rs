@@ -1,5 +1,6 @@
 //! A pool's statistics, again and again.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -34,6 +35,11 @@ impl<Conn: Connection, R: Runtime> StatsStream<Conn, R> {
             started: false,
             wait: Wait::new(shared),
         }
+    }
+
+    /// The next snapshot, once it is due; `None` when the pool has ended. May be dropped and asked again.
+    pub async fn next(&mut self) -> Option<Stats> {
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 
     /// Whether a snapshot is due; sees to it that the task is woken when one is.

@@ -196,6 +196,37 @@ fn a_dead_backend_keeps_one_probe_and_its_share_goes_to_the_others() {
 }
 
 #[test]
+fn an_outage_is_not_held_against_a_backend_for_as_long_as_it_lasted() {
+    let mut pool = Pool::connected_to(
+        Policy {
+            spares_wanted: 4,
+            ..small()
+        },
+        &["a", "b"],
+    );
+    let held: Vec<Grant> = (0..4).map(|_| pool.claim()).collect();
+    for grant in held {
+        if pool.name(grant.slot).starts_with('b') {
+            pool.give_back(grant, Returned::Broken);
+        } else {
+            assert_eq!(pool.release(grant), Next::Idle);
+        }
+    }
+    for _ in 0..8 {
+        let due = pool.machine.poll_timeout().unwrap().0;
+        pool.pass(due.since(pool.now));
+        for job in pool.jobs.clone().into_values() {
+            let _ = pool.input(Input::ConnectFailed(job, &"refused"));
+        }
+    }
+    // The connections that broke count, and so would the first connect in vain; the probes after that do not.
+    let stats = pool.machine.stats();
+    let backend = stats.backend("b").unwrap();
+    assert!(backend.failing);
+    assert_eq!(backend.recent_failures, 2);
+}
+
+#[test]
 fn probes_hold_at_most_half_of_all_slots_and_take_turns() {
     let mut pool = Pool::new(Policy {
         spares_wanted: 4,
