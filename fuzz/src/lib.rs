@@ -22,6 +22,7 @@ pub struct Script {
     slots: u8,
     count: u8,
     spares: u8,
+    most_waiting: u8,
     steps: Vec<Step>,
 }
 
@@ -46,7 +47,12 @@ enum Step {
         claim: u8,
         well: bool,
     },
-    Backends(u8),
+    /// Which backends there are, one bit each, and what tells them apart.
+    Backends {
+        bits: u8,
+        weights: u8,
+        priorities: u8,
+    },
     Pass(u16),
     Policy {
         slots: u8,
@@ -64,6 +70,7 @@ enum Step {
 enum Condition {
     Healthy,
     Broken,
+    Abandoned,
     Detached,
 }
 
@@ -72,6 +79,7 @@ impl From<Condition> for Returned {
         match condition {
             Condition::Healthy => Self::Healthy,
             Condition::Broken => Self::Broken,
+            Condition::Abandoned => Self::Abandoned,
             Condition::Detached => Self::Detached,
         }
     }
@@ -83,6 +91,10 @@ impl Script {
             max_slots: 1 + usize::from(self.slots % 9),
             spares_wanted: usize::from(self.spares % 9),
             rebalance_interval: millis(5_000),
+            max_waiting: self
+                .most_waiting
+                .is_multiple_of(4)
+                .then_some(usize::from(self.most_waiting / 4)),
             ..Policy::default()
         };
         policy.set_config.max_count = 1 + usize::from(self.count % 6);

@@ -62,7 +62,11 @@ impl Owner {
             ended: false,
             log: Vec::new(),
         };
-        owner.step(&Step::Backends(7));
+        owner.step(&Step::Backends {
+            bits: 7,
+            weights: 0,
+            priorities: 0,
+        });
         for step in script.steps.iter().take(MOST_STEPS) {
             owner.step(step);
         }
@@ -152,7 +156,7 @@ impl Owner {
         self.connections.remove(&grant.slot);
         let _ = self.machine.handle(
             self.now,
-            Input::Returned(grant.slot, Returned::Broken),
+            Input::Returned(grant.slot, Returned::Abandoned),
             &mut (),
         );
     }
@@ -173,7 +177,7 @@ impl Owner {
             self.acquiring.push((claim, grant));
         } else {
             self.connections.remove(&grant.slot);
-            let broken = Input::Returned(grant.slot, Returned::Broken);
+            let broken = Input::Returned(grant.slot, Returned::Abandoned);
             let _ = self.machine.handle(self.now, broken, &mut ());
         }
     }
@@ -244,7 +248,7 @@ impl Owner {
                         Handled::Accepted
                     );
                     // Once is enough.
-                    let again = Input::Returned(grant.slot, Returned::Broken);
+                    let again = Input::Returned(grant.slot, Returned::Abandoned);
                     assert_eq!(
                         self.machine.clone().handle(self.now, again, &mut ()),
                         Handled::Stale
@@ -263,17 +267,11 @@ impl Owner {
             Step::Collect(n) => self.collect(n),
             Step::Answer { job, how } => self.answer(job, how % 4 != 0),
             Step::AcquireEnds { claim, well } => self.acquire_ends(claim, well),
-            Step::Backends(bits) => {
-                let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
-                let named = names
-                    .iter()
-                    .enumerate()
-                    .filter(|&(n, _)| bits & 1 << n != 0);
-                let backends: Vec<Backend> = named.map(|(_, name)| backend(name)).collect();
-                let _ = self
-                    .machine
-                    .handle(self.now, Input::Backends(backends.into()), &mut ());
-            }
+            Step::Backends {
+                bits,
+                weights,
+                priorities,
+            } => self.resolve(bits, weights, priorities),
             Step::Pass(time) => self.pass(millis(u64::from(time))),
             Step::Policy {
                 slots,
@@ -311,6 +309,19 @@ impl Owner {
         self.drain();
     }
 
+    fn resolve(&mut self, bits: u8, weights: u8, priorities: u8) {
+        let names = (0u32..).zip(["a", "b", "c", "d", "e", "f", "g", "h"]);
+        let named = names.filter(|&(n, _)| bits & 1 << n != 0);
+        let backends = named.map(|(n, name)| {
+            let mut backend = backend(name);
+            backend.weight = u16::from(weights.rotate_left(n) % 5);
+            backend.priority = u16::from(priorities.rotate_left(n) % 3);
+            backend
+        });
+        let input = Input::Backends(backends.collect());
+        let _ = self.machine.handle(self.now, input, &mut ());
+    }
+
     fn cancel(&mut self, n: u8) {
         if let Some((claim, _)) = draw(&mut self.waiting, n) {
             assert_eq!(self.machine.cancel(claim, &mut ()), None);
@@ -325,7 +336,7 @@ impl Owner {
         } else if let Some((claim, grant)) = draw(&mut self.acquiring, n) {
             assert_eq!(self.machine.cancel(claim, &mut ()), None);
             self.connections.remove(&grant.slot);
-            let broken = Input::Returned(grant.slot, Returned::Broken);
+            let broken = Input::Returned(grant.slot, Returned::Abandoned);
             assert_eq!(
                 self.machine.handle(self.now, broken, &mut ()),
                 Handled::Accepted

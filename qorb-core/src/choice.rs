@@ -12,8 +12,8 @@ use crate::list::NONE;
 /// Backends with an idle slot, by priority.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Choice {
-    /// The different priorities there are, ascending.
-    priorities: Vec<u16>,
+    /// The different priorities there are, ascending, and how many backends have each.
+    priorities: Vec<(u16, u32)>,
     /// For each priority, up to the [`TIERS`]-th, the backends that have an idle slot, in no order.
     tiers: Vec<Vec<u32>>,
     /// Which tiers are not empty, one bit each.
@@ -56,10 +56,31 @@ impl Choice {
         }
         debug_assert_eq!(self.places[index as usize].position, NONE);
         self.places[index as usize].priority = priority;
-        if let Err(at) = self.priorities.binary_search(&priority) {
-            self.priorities.insert(at, priority);
-            self.rebuild();
+        match self.find(priority) {
+            Ok(at) => self.priorities[at].1 += 1,
+            Err(at) => {
+                self.priorities.insert(at, (priority, 1));
+                self.rebuild();
+            }
         }
+    }
+
+    /// Forgets `index`, which has no idle slot at present. Cheap but for the last of its priority.
+    pub(crate) fn strike(&mut self, index: u32) {
+        let Place { priority, position } = self.places[index as usize];
+        debug_assert_eq!(position, NONE);
+        if let Ok(at) = self.find(priority) {
+            self.priorities[at].1 -= 1;
+            if self.priorities[at].1 == 0 {
+                self.priorities.remove(at);
+                self.rebuild();
+            }
+        }
+    }
+
+    fn find(&self, priority: u16) -> Result<usize, usize> {
+        self.priorities
+            .binary_search_by_key(&priority, |&(it, _)| it)
     }
 
     /// Sorts all ready backends into tiers anew, the priorities having changed.
@@ -79,8 +100,7 @@ impl Choice {
         if self.tiers.len() == 1 {
             return 0;
         }
-        let at = self.priorities.binary_search(&priority);
-        at.unwrap_or_else(|at| at).min(TIERS - 1)
+        self.find(priority).unwrap_or_else(|at| at).min(TIERS - 1)
     }
 
     /// `index` has an idle slot now.
@@ -191,6 +211,22 @@ mod tests {
         let mut dice = Dice::seeded(3);
         let drawn: BTreeSet<_> = (0..100).map(|_| choice.pick(&mut dice, EVEN)).collect();
         assert_eq!(drawn, BTreeSet::from([Some(0), Some(2), Some(3)]));
+    }
+
+    #[test]
+    fn priorities_that_nobody_has_any_more_are_forgotten() {
+        let mut choice = choice(&[]);
+        for priority in 0..70 {
+            choice.enroll(0, priority);
+            choice.strike(0);
+        }
+        choice.enroll(0, 2_000);
+        choice.enroll(1, 1_000);
+        choice.insert(0);
+        choice.insert(1);
+        for draw in 0..4 {
+            assert_eq!(choice.pick(&mut Dice::scripted([draw]), EVEN), Some(1));
+        }
     }
 
     #[test]

@@ -161,14 +161,17 @@ pub enum Reason<'a> {
     Timeout(Duration),
     /// The connector said so.
     Error(&'a dyn fmt::Display),
+    /// It was stopped, for nobody wants its result any more. Not a failure of anybody's.
+    Unwanted,
 }
 
-/// `Timeout` with the seconds it was given, or the error's own words.
+/// `Timeout` with the seconds it was given, the error's own words, or `Unwanted`.
 impl fmt::Display for Reason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Timeout(given) => write!(f, "Timeout after {}s", given.as_secs_f64()),
             Self::Error(error) => error.fmt(f),
+            Self::Unwanted => f.write_str("Unwanted"),
         }
     }
 }

@@ -45,6 +45,9 @@ pub enum Returned {
     Healthy,
     /// It cannot; its owner closes it.
     Broken,
+    /// Nobody knows, for its client gave up while it was being prepared; its owner closes it. It is not held against
+    /// the backend.
+    Abandoned,
     /// Its holder keeps it for good.
     Detached,
 }

@@ -91,18 +91,17 @@ impl Queue {
         ClaimId { index, generation }
     }
 
-    /// Lets a claim whose `on_acquire` failed wait again: before all that have not had a connection yet, among the
-    /// others by age. The walk past those is bounded: each of them has cost a slot.
-    pub(crate) fn retry(&mut self, id: ClaimId) {
-        let claim = &mut self.claims[id.index as usize];
-        claim.ticket.retried = true;
-        claim.stage = Stage::Waiting;
-        let number = claim.ticket.number;
+    /// Lets a claim whose `on_acquire` failed wait: before all that have not had a connection yet, among the others
+    /// by age. The walk past those is bounded: each of them has cost a slot.
+    pub(crate) fn enter_again(&mut self, ticket: Ticket) -> ClaimId {
+        debug_assert!(ticket.retried, "a newcomer does not go to the front");
         let next = self.order.iter(&self.waiting).find(|&index| {
             let other = &self.claims[index as usize].ticket;
-            !other.retried || other.number > number
+            !other.retried || other.number > ticket.number
         });
+        let id = self.insert(ticket, Stage::Waiting);
         self.order.insert_before(&mut self.waiting, next, id.index);
+        id
     }
 
     /// The claim whose turn it is.
@@ -237,22 +236,22 @@ mod tests {
     #[test]
     fn promise_5_first_come_first_served_and_retries_before_them_by_age() {
         let mut queue = Queue::new();
-        let five = queue.acquiring(ticket(5, None), SLOT);
-        let three = queue.acquiring(ticket(3, None), SLOT);
         for number in [9, 8, 7] {
             queue.enter(ticket(number, None));
         }
-        queue.retry(five);
-        queue.retry(three);
+        let again = |number| Ticket {
+            retried: true,
+            ..ticket(number, None)
+        };
+        queue.enter_again(again(5));
+        let three = queue.enter_again(again(3));
         assert_eq!(order(&queue), [3, 5, 9, 8, 7]);
-        let four = queue.acquiring(ticket(4, None), SLOT);
-        queue.retry(four);
+        queue.enter_again(again(4));
         assert_eq!(order(&queue), [3, 4, 5, 9, 8, 7]);
-        queue.remove(four);
         assert_eq!(queue.head(), Some(three));
         queue.grant(three, SLOT);
-        assert_eq!(order(&queue), [5, 9, 8, 7]);
-        assert_eq!(queue.waiting(), 4);
+        assert_eq!(order(&queue), [4, 5, 9, 8, 7]);
+        assert_eq!(queue.waiting(), 5);
     }
 
     #[test]

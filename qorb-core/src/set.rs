@@ -26,12 +26,16 @@ pub(crate) struct Set {
     pub(crate) live: u32,
     /// Its slots by state.
     pub(crate) stats: Stats,
+    /// A connect to it has succeeded once.
+    pub(crate) has_connected: bool,
+    /// How often connections to it broke in a row, none proving to work in between. What a new slot goes on from.
+    pub(crate) breaks_in_row: u32,
     /// A connect to it has failed since the last that succeeded.
     pub(crate) unreachable: bool,
     /// How often it failed of late.
     pub(crate) failures: Window,
-    /// While it waits for its turn to be probed: failures in a row, to go on from.
-    pub(crate) failures_in_row: u32,
+    /// While it waits for its turn to be probed: the failures in a row of its probe, to go on from.
+    pub(crate) probe_failures: u32,
     /// While it waits for its turn: when it is due.
     pub(crate) due: Instant,
 }
@@ -41,7 +45,8 @@ pub(crate) struct Set {
 pub(crate) enum Standing {
     /// Its share: it has connections, or nothing speaks against its getting some.
     Sound,
-    /// One slot, which probes it: its last connection failed, or its first did not come.
+    /// One slot, which probes it: its last connection failed, or its first did not come. What was connecting when
+    /// that happened may finish, and probes it as well.
     Failing,
     /// Nothing: the resolver no longer names it, or the pool ends. What it has is closed as it becomes free.
     Draining,
@@ -58,9 +63,11 @@ impl Set {
             idle: List::EMPTY,
             live: 0,
             stats: Stats::default(),
+            has_connected: false,
+            breaks_in_row: 0,
             unreachable: false,
             failures: Window::default(),
-            failures_in_row: 0,
+            probe_failures: 0,
             due: Instant::EPOCH,
         }
     }

@@ -56,6 +56,14 @@ impl Machine {
         let open = self.totals.opened - self.totals.closed;
         let live = (self.counts.connected_slots() + self.closing) as u64;
         equal("promise 7: opened less closed", &open, &live)?;
+        let leaving = self.sets.iter().map(|(_, set)| set);
+        let leaving = leaving.filter(|set| set.standing == Standing::Draining);
+        let leaving = leaving.map(|set| set.stats.claimed_slots).sum();
+        equal(
+            "claimed slots of draining backends",
+            &self.leaving,
+            &leaving,
+        )?;
         let draining = self.count(|set| usize::from(set.standing == Standing::Draining));
         equal("draining backends", &self.draining, &draining)?;
         let failing = self.count(|set| usize::from(set.standing == Standing::Failing));
@@ -105,6 +113,11 @@ impl Machine {
         let share = self.shares.of(index);
         let room = set.slots.len() < self.policy.set_config.max_count;
         let sound = set.standing == Standing::Sound;
+        let on_trial = self.on_trial.contains(&index);
+        holds(
+            !on_trial || (sound && !set.has_connected && share <= 1),
+            || format!("{name} is on trial, with a share of {share}"),
+        )?;
         let hungry = sound && set.live < share && room;
         equal(
             &format!("{name} is hungry"),
@@ -161,7 +174,11 @@ impl Machine {
                     holds(!(waits && probes), || {
                         format!("{name} probes and waits for its turn")
                     })?;
-                    equal(&format!("probes of {name}"), &slots, &usize::from(probes))?;
+                    let waiting = self.count_phase(set, Phase::BackingOff);
+                    let enough = (slots > 0) == probes && (waiting == 0 || slots == 1);
+                    holds(enough, || {
+                        format!("{name} probes with {slots} slots, {waiting} of which wait")
+                    })?;
                     holds(!set.is_online(), || {
                         format!("{name} is failing, yet online")
                     })?;

@@ -41,7 +41,7 @@ impl Machine {
         if self.is_unwanted(index) {
             return Next::Timed;
         }
-        self.slots[index as usize].failures = 0;
+        self.proved(index);
         self.shift(index, Phase::Recycling, observer);
         match self.offer(index, observer) {
             Some(claim) => Next::Grant(claim),
@@ -97,7 +97,7 @@ impl Machine {
     ///
     /// Gives the slot that it had been granted but had not collected: that is to be [released](Self::release) at once.
     /// A claim that was preparing a connection gives nothing; its slot is to come back as
-    /// [`Returned::Broken`](crate::io::Returned::Broken).
+    /// [`Returned::Abandoned`](crate::io::Returned::Abandoned).
     pub fn cancel(&mut self, claim: ClaimId, _observer: &mut impl Observer) -> Option<SlotId> {
         let Claim { stage, .. } = self.queue.remove(claim)?;
         self.totals.cancelled += 1;
@@ -117,7 +117,7 @@ impl Machine {
     /// Notes that preparing the connection (`on_acquire`) takes a while, so that the claim's deadline holds for it too
     /// (promise 4). Where that passes, an [`Output::Refuse`] names the claim.
     ///
-    /// On a refusal, the slot is to come back as [`Returned::Broken`](crate::io::Returned::Broken).
+    /// On a refusal, the slot is to come back as [`Returned::Abandoned`](crate::io::Returned::Abandoned).
     pub fn acquiring(
         &mut self,
         now: Instant,
@@ -142,7 +142,7 @@ impl Machine {
     /// Notes that `on_acquire` succeeded. The claim has ended well, and its id is spent.
     ///
     /// `false` where it had been refused meanwhile: the slot is to come back as
-    /// [`Returned::Broken`](crate::io::Returned::Broken).
+    /// [`Returned::Abandoned`](crate::io::Returned::Abandoned).
     pub fn acquired(&mut self, claim: ClaimId, _observer: &mut impl Observer) -> bool {
         let Some(Stage::Acquiring(slot)) = self.queue.get(claim).map(|claim| claim.stage) else {
             return false;
@@ -152,12 +152,12 @@ impl Machine {
         true
     }
 
-    /// Notes that `on_acquire` failed: the slot is retired, with back-off, and its connection is to be
-    /// closed. The claim gets another connection, or waits for one before all others (promise 5), as long as
-    /// its time lasts.
+    /// Notes that `on_acquire` failed after a while: the slot is retired, with back-off, and its connection is to be
+    /// closed. The claim gets another connection, or waits for one before all others (promise 5), as long as its
+    /// time lasts.
     ///
-    /// On a refusal, the slot is to come back as [`Returned::Broken`](crate::io::Returned::Broken); if it had
-    /// been retired here, that is ignored.
+    /// On a refusal that came before, nothing changed: the slot is to come back as
+    /// [`Returned::Abandoned`](crate::io::Returned::Abandoned); if it was retired here, that is ignored.
     pub fn acquire_failed(
         &mut self,
         now: Instant,
@@ -165,38 +165,63 @@ impl Machine {
         error: &dyn fmt::Display,
         observer: &mut impl Observer,
     ) -> Result<Admission, Refusal> {
-        let now = self.advance(now);
         let entry = self.queue.get(claim).map(|it| (it.ticket, it.stage));
-        let Some((mut ticket, Stage::Acquiring(slot))) = entry else {
+        let Some((ticket, Stage::Acquiring(slot))) = entry else {
             return Err(if self.terminated {
                 Refusal::Terminated
             } else {
                 Refusal::AcquireFailed
             });
         };
+        self.queue.remove(claim);
+        self.slots[slot.index()].holder = NONE;
+        let grant = Grant { slot, ticket };
+        self.acquire_failed_at_once(now, grant, Patience::Policy, error, observer)
+    }
+
+    /// As [`acquire_failed`](Self::acquire_failed), where `on_acquire` did not even have to wait. A claim that waits
+    /// on has a new id.
+    pub fn acquire_failed_at_once(
+        &mut self,
+        now: Instant,
+        grant: Grant,
+        patience: Patience,
+        error: &dyn fmt::Display,
+        observer: &mut impl Observer,
+    ) -> Result<Admission, Refusal> {
+        let now = self.advance(now);
+        let mut ticket = self.start_clock(now, grant.ticket, patience);
         ticket.retried = true;
-        self.report_acquire_failed(slot.index, ticket, Reason::Error(error), observer);
-        self.fail(now, slot.index, observer);
-        let admission = if is_over(ticket, now) {
-            Err(self.give_up(claim, ticket, observer))
-        } else if let Some(grant) = self.try_grant(ticket, observer) {
-            self.queue.remove(claim);
-            Ok(Admission::Granted(grant))
-        } else if ticket.patient {
-            self.queue.retry(claim);
-            self.demand_changed();
-            Ok(Admission::Waiting(claim))
-        } else {
-            Err(self.give_up(claim, ticket, observer))
-        };
+        if let Some(index) = self.held(grant.slot) {
+            self.report_acquire_failed(index, ticket, Reason::Error(error), observer);
+            self.fail(now, index, observer);
+        }
+        let admission = self.try_again(now, ticket, observer);
         self.settle(now, observer);
         admission
     }
 
-    /// A claim whose `on_acquire` failed cannot try again.
-    fn give_up(&mut self, id: ClaimId, ticket: Ticket, observer: &mut impl Observer) -> Refusal {
-        self.queue.remove(id);
-        self.refuse_for(ticket, Refusal::AcquireFailed, observer)
+    fn try_again(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        observer: &mut impl Observer,
+    ) -> Result<Admission, Refusal> {
+        if self.terminated {
+            return Err(self.refuse(ticket, observer));
+        }
+        if is_over(ticket, now) {
+            return Err(self.refuse_for(ticket, Refusal::AcquireFailed, observer));
+        }
+        if let Some(grant) = self.try_grant(ticket, observer) {
+            return Ok(Admission::Granted(grant));
+        }
+        if !ticket.patient {
+            return Err(self.refuse_for(ticket, Refusal::AcquireFailed, observer));
+        }
+        let id = self.queue.enter_again(ticket);
+        self.demand_changed();
+        Ok(Admission::Waiting(id))
     }
 
     /// A claim's time is up.
@@ -301,6 +326,8 @@ impl Machine {
         slot.holder = id.index;
         slot.used = true;
         let (set, number) = (slot.set, slot.number);
+        // It has nothing idle, having given what it had.
+        self.ran_dry = Some(set);
         observer.observe(&Event::PoolClaimStart { claim });
         let backend = &self.sets[set as usize].backend;
         observer.observe(&Event::SetClaimStart { claim, backend });

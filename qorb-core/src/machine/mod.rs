@@ -119,6 +119,10 @@ pub struct Machine {
     oversized: BTreeSet<u32>,
     /// Sets with slots that are to end when they come back.
     marked: BTreeSet<u32>,
+    /// Slots of draining sets that clients hold.
+    leaving: usize,
+    /// Sound sets that have never been connected to, and get one slot until they have.
+    on_trial: BTreeSet<u32>,
     /// How many sets are draining, and how many are failing.
     draining: usize,
     failing: usize,
@@ -127,6 +131,8 @@ pub struct Machine {
     /// Failing sets that wait for one, by when they are due.
     turns: BTreeSet<(Instant, u32)>,
     rebalance_at: Option<Instant>,
+    /// The time to rebalance came while an update was being applied.
+    rebalance_owed: bool,
 
     queue: Queue,
     outputs: VecDeque<Output>,
@@ -145,6 +151,7 @@ impl Machine {
     /// A pool without backends. `now` is the time of its birth.
     pub fn new(policy: CheckedPolicy, hooks: Hooks, dice: Dice, now: Instant) -> Self {
         Self {
+            rebalance_owed: false,
             rebalance_at: now.after(policy.rebalance_interval),
             caps_ever: (policy.max_slots, policy.set_config.max_count),
             policy,
@@ -165,6 +172,8 @@ impl Machine {
             hungry: BTreeSet::new(),
             oversized: BTreeSet::new(),
             marked: BTreeSet::new(),
+            leaving: 0,
+            on_trial: BTreeSet::new(),
             draining: 0,
             failing: 0,
             probing: BTreeSet::new(),

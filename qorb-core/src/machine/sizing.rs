@@ -7,7 +7,7 @@
 //! moment, and a pool that has what it wants leaves further backends in peace.
 //!
 //! A backend whose last connection fails, or whose first does not come, is *failing*: it leaves the deal, and
-//! keeps one slot that probes it. Probes hold at most half of `max_slots`. Where more backends fail than
+//! keeps one slot that probes it; connects that are under way by then may finish. Probes hold at most half of `max_slots`. Where more backends fail than
 //! that, they take turns by when they are due, and whoever has just failed yields to whoever is due before
 //! it.
 
@@ -21,7 +21,8 @@ impl Machine {
     /// How many slots the load asks for, probes aside. What failing backends may need for probes is left to them.
     #[inline]
     pub(super) fn demand(&self) -> u64 {
-        let used = self.counts.claimed_slots + self.queue.waiting();
+        // What clients hold of backends that have gone has its slots there, and needs none elsewhere.
+        let used = self.counts.claimed_slots - self.leaving + self.queue.waiting();
         let wanted = used.saturating_add(self.policy.spares_wanted);
         wanted.min(self.most_shared()) as u64
     }
@@ -72,12 +73,20 @@ impl Machine {
         if self.update.is_some() {
             return;
         }
+        // Nothing works that could be given up.
+        while !self.on_trial.is_empty() && !self.some_work() {
+            if let Some(set) = self.on_trial.pop_first() {
+                self.admit(set);
+            }
+        }
         self.demand_changed();
         while self.probing.len() > self.most_probes() {
             let Some(&set) = self.probing.last() else {
                 break;
             };
-            self.withdraw_probe(now, set, observer);
+            if !self.withdraw_probe(now, set, observer) {
+                break;
+            }
         }
         while self.has_room() && self.probing.len() < self.most_probes() {
             let Some((due, set)) = self.turns.pop_first() else {
@@ -105,6 +114,7 @@ impl Machine {
     pub(super) fn rebalance(&mut self, now: Instant, observer: &mut impl Observer) {
         self.rebalance_at = now.after(self.policy.rebalance_interval);
         if self.update.is_some() {
+            self.rebalance_owed = true;
             return;
         }
         observer.observe(&Event::RebalanceStart);
@@ -183,6 +193,7 @@ impl Machine {
         observer: &mut impl Observer,
     ) {
         self.sets[set_index as usize].standing = Standing::Failing;
+        self.on_trial.remove(&set_index);
         self.failing += 1;
         self.shares.remove(set_index);
         let most = self.most_shared() as u64;
@@ -190,36 +201,51 @@ impl Machine {
         self.review_changed();
         let mut others = self.sets[set_index as usize].slots.clone();
         others.retain(|&other| other != keeper);
+        others.retain(|&other| self.slots[other as usize].phase == Phase::BackingOff);
         for other in others {
             self.retire(self.now, other, observer);
         }
-        if self.probing.len() < self.most_probes() {
-            self.probing.insert(set_index);
-        } else {
-            self.await_turn(set_index, keeper, due, observer);
+        self.probing.insert(set_index);
+        self.probe_failed(set_index, keeper, due, observer);
+    }
+
+    /// A backend has connected. One that was failing takes part again, and a newcomer takes part in full.
+    pub(super) fn welcome(&mut self, set_index: u32) {
+        let set = &mut self.sets[set_index as usize];
+        set.has_connected = true;
+        if set.standing == Standing::Failing {
+            self.leave_probing(set_index);
+            self.admit(set_index);
+        } else if self.on_trial.contains(&set_index) {
+            self.admit(set_index);
         }
     }
 
-    /// A failing backend has connected: it takes part again.
-    pub(super) fn recover(&mut self, index: u32) {
-        let set_index = self.slots[index as usize].set;
-        if self.sets[set_index as usize].standing != Standing::Failing {
-            return;
-        }
-        self.leave_probing(set_index);
-        self.admit(set_index);
-    }
-
-    /// Lets a set take part in the deal.
+    /// Lets a set take part in the deal. As long as others work, a newcomer gets one slot until it has shown that it
+    /// can be connected to: what works is not given up for what may not.
     pub(super) fn admit(&mut self, set_index: u32) {
+        let count = self.policy.set_config.max_count;
+        let mut cap = count.min(self.policy.max_slots) as u32;
+        let others_work = self.some_work();
         let set = &mut self.sets[set_index as usize];
         set.standing = Standing::Sound;
-        let weight = set.backend.effective_weight();
-        let cap = self.policy.set_config.max_count;
-        let cap = cap.min(self.policy.max_slots) as u32;
-        self.shares.add(set_index, weight, cap);
+        if others_work && !set.has_connected {
+            cap = 1;
+            self.on_trial.insert(set_index);
+        } else {
+            self.on_trial.remove(&set_index);
+        }
+        self.shares
+            .add(set_index, set.backend.effective_weight(), cap);
         self.review_changed();
         self.review(set_index);
+    }
+
+    /// Whether any backend that the resolver still names has a connection. Of those that it does not, only what
+    /// clients hold is connected.
+    #[inline]
+    fn some_work(&self) -> bool {
+        self.connected() > self.leaving
     }
 
     /// A failing set fails no longer, or leaves altogether.
@@ -230,16 +256,22 @@ impl Machine {
         self.turns.remove(&(due, set_index));
     }
 
-    /// A probe failed: its slot goes to whoever is due before it would be again.
-    pub(super) fn yield_turn_if_due(
+    /// A probe failed. If another connect to its backend is under way, that is probe enough. Else its slot goes to
+    /// whoever is due before it would be again, and to whoever is due next if there are too many probes.
+    pub(super) fn probe_failed(
         &mut self,
         set_index: u32,
         index: u32,
         due: Option<Instant>,
         observer: &mut impl Observer,
     ) {
+        if self.sets[set_index as usize].stats.connecting_slots > 1 {
+            self.retire(self.now, index, observer);
+            return;
+        }
         let first = self.turns.first().map(|&(first, _)| first);
-        if first.is_some_and(|first| due.is_none_or(|due| first <= due)) {
+        let is_due = first.is_some_and(|first| due.is_none_or(|due| first <= due));
+        if is_due || self.probing.len() > self.most_probes() {
             self.await_turn(set_index, index, due, observer);
         }
     }
@@ -253,7 +285,7 @@ impl Machine {
         observer: &mut impl Observer,
     ) {
         self.probing.remove(&set_index);
-        self.sets[set_index as usize].failures_in_row = self.slots[index as usize].failures;
+        self.sets[set_index as usize].probe_failures = self.slots[index as usize].failures;
         if let Some(due) = due {
             self.sets[set_index as usize].due = due;
             self.turns.insert((due, set_index));
@@ -261,21 +293,22 @@ impl Machine {
         self.retire(self.now, index, observer);
     }
 
-    /// There are more probes than may be; this one's set waits for its turn.
-    fn withdraw_probe(&mut self, now: Instant, set_index: u32, observer: &mut impl Observer) {
-        let slots = &self.sets[set_index as usize].slots;
-        let probe = slots
-            .iter()
-            .find(|&&index| self.slots[index as usize].phase != Phase::Closing);
-        match probe {
-            Some(&index) => {
-                let due = self.slot_timers.of(index).map(|at| at.max(now));
-                self.await_turn(set_index, index, due, observer);
-            }
-            None => {
-                self.probing.remove(&set_index);
-            }
-        }
+    /// There are more probes than may be; this one's set waits for its turn, unless its connect is under way: that
+    /// is let finish.
+    fn withdraw_probe(
+        &mut self,
+        now: Instant,
+        set_index: u32,
+        observer: &mut impl Observer,
+    ) -> bool {
+        let mut slots = self.sets[set_index as usize].slots.iter();
+        let idle = slots.find(|&&index| self.slots[index as usize].phase == Phase::BackingOff);
+        let Some(&index) = idle else {
+            return false;
+        };
+        let due = self.slot_timers.of(index).map(|at| at.max(now));
+        self.await_turn(set_index, index, due, observer);
+        true
     }
 
     fn open_probe(
@@ -287,7 +320,7 @@ impl Machine {
     ) {
         self.probing.insert(set_index);
         let index = self.add_slot(set_index);
-        self.slots[index as usize].failures = self.sets[set_index as usize].failures_in_row;
+        self.slots[index as usize].failures = self.sets[set_index as usize].probe_failures;
         if due > now {
             self.slot_timers.arm(index, Some(due));
         } else {

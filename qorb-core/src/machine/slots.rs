@@ -34,7 +34,7 @@ impl Machine {
         self.sets[set as usize].unreachable = false;
         let (slot, backend) = self.names(index);
         observer.observe(&Event::ConnectDone { slot, backend });
-        self.recover(index);
+        self.welcome(set);
         self.rest(now, index, observer);
         Some(())
     }
@@ -60,7 +60,7 @@ impl Machine {
         let index = self.job(job, Phase::Checking)?;
         let slot = self.slots[index as usize].number;
         observer.observe(&Event::CheckDone { slot });
-        self.slots[index as usize].failures = 0;
+        self.proved(index);
         self.rest(now, index, observer);
         Some(())
     }
@@ -102,7 +102,7 @@ impl Machine {
         let index = self.job(job, Phase::Recycling)?;
         let slot = self.slots[index as usize].number;
         observer.observe(&Event::RecycleDone { slot });
-        self.slots[index as usize].failures = 0;
+        self.proved(index);
         self.rest(now, index, observer);
         Some(())
     }
@@ -135,12 +135,12 @@ impl Machine {
         let index = self.held(slot)?;
         match how {
             Returned::Healthy => {
-                self.slots[index as usize].failures = 0;
+                self.proved(index);
                 self.shift(index, Phase::Recycling, observer);
                 self.rest(now, index, observer);
             }
             Returned::Broken => self.fail(now, index, observer),
-            Returned::Detached => self.end(index, observer),
+            Returned::Abandoned | Returned::Detached => self.end(index, observer),
         }
         Some(())
     }
@@ -255,8 +255,8 @@ impl Machine {
 
     /// The slot has no connection any more, or got none. It tries again after a wait, unless nobody wants it.
     ///
-    /// Failures in a row are forgotten only when a connection has proved to work, not when it merely came
-    /// about: a backend that accepts connections and breaks them is not hammered.
+    /// Failures in a row are forgotten only when a connection has proved to work, not when it merely came about: a
+    /// backend that accepts connections and breaks them is not hammered, by old slots or by new ones.
     pub(super) fn fail(&mut self, now: Instant, index: u32, observer: &mut impl Observer) {
         if self.is_unwanted(index) {
             self.end(index, observer);
@@ -266,12 +266,14 @@ impl Machine {
         slot.holder = NONE;
         slot.failures = slot.failures.saturating_add(1);
         let (failures, set_index) = (slot.failures, slot.set);
+        let set = &mut self.sets[set_index as usize];
         if slot.phase.state().is_connected() {
             self.totals.closed += 1;
+            set.breaks_in_row = set.breaks_in_row.max(failures);
         }
         // A probe that fails says nothing new: it is not to be held against the backend once it is back.
-        if self.sets[set_index as usize].standing == Standing::Sound {
-            self.sets[set_index as usize].failures.record(now);
+        if set.standing == Standing::Sound {
+            set.failures.record(now);
         }
         self.shift(index, Phase::BackingOff, observer);
         let delay = backoff::delay(&self.policy.set_config, failures, &mut self.dice);
@@ -281,9 +283,17 @@ impl Machine {
             Standing::Sound if !self.sets[set_index as usize].is_online() => {
                 self.demote(set_index, index, due, observer);
             }
-            Standing::Failing => self.yield_turn_if_due(set_index, index, due, observer),
+            Standing::Failing => self.probe_failed(set_index, index, due, observer),
             Standing::Sound | Standing::Draining => {}
         }
+    }
+
+    /// The slot's connection has proved to work.
+    #[inline]
+    pub(super) fn proved(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        slot.failures = 0;
+        self.sets[slot.set as usize].breaks_in_row = 0;
     }
 
     /// A connection that nobody uses: it goes to who waits, or rests until it is claimed or checked, or is
@@ -307,6 +317,7 @@ impl Machine {
             Phase::Claimed => self.mark_surplus(index),
             Phase::BackingOff => self.end(index, observer),
             Phase::Attempting | Phase::Checking | Phase::Recycling => {
+                self.report_unwanted(index, observer);
                 self.abort(index, Abort::Unwanted);
                 self.end(index, observer);
             }
@@ -316,6 +327,30 @@ impl Machine {
             }
             Phase::Closing => {}
         }
+    }
+
+    /// Whatever was begun is told to have ended.
+    fn report_unwanted(&self, index: u32, observer: &mut impl Observer) {
+        let (slot, backend) = self.names(index);
+        let reason = Reason::Unwanted;
+        observer.observe(&match self.slots[index as usize].phase {
+            Phase::Attempting => Event::ConnectFailed {
+                slot,
+                backend,
+                reason,
+                news: false,
+            },
+            Phase::Checking => Event::CheckFailed {
+                slot,
+                backend,
+                reason,
+            },
+            _ => Event::RecycleFailed {
+                slot,
+                backend,
+                reason,
+            },
+        });
     }
 
     /// Closes a connection that nobody uses, with a goodbye if the connector has one to say.
@@ -395,6 +430,9 @@ impl Machine {
             return;
         }
         let set = &mut self.sets[slot.set as usize];
+        if old == State::ConnectedClaimed && set.standing == Standing::Draining {
+            self.leaving -= 1;
+        }
         let was_online = set.is_online();
         let had_unclaimed = set.stats.unclaimed_slots > 0;
         set.stats.leave(old);
@@ -481,7 +519,9 @@ impl Machine {
         let set = &mut self.sets[set_index as usize];
         let number = u64::from(set.number) << 48 | (self.slots_ever & ((1 << 48) - 1));
         let place = set.slots.len() as u32;
-        let index = self.slots.insert(Slot::new(number, set_index, place)) as u32;
+        let mut slot = Slot::new(number, set_index, place);
+        slot.failures = set.breaks_in_row;
+        let index = self.slots.insert(slot) as u32;
         set.slots.push(index);
         set.live += 1;
         set.stats.enter(State::Connecting);

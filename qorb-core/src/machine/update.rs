@@ -4,10 +4,11 @@
 //! never leaves the pool without any. Between two slices every promise holds; slots are opened once all is
 //! applied.
 
+use alloc::vec::Vec;
+use core::mem;
+
 use super::Machine;
 use super::slots::Taken;
-use alloc::vec::Vec;
-
 use crate::backend::{AllBackends, Backend};
 use crate::event::{Event, Observer};
 use crate::policy::CheckedPolicy;
@@ -20,6 +21,8 @@ use crate::time::Instant;
 pub(super) struct Update {
     backends: AllBackends,
     step: Step,
+    /// The newest set that came meanwhile.
+    next: Option<AllBackends>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +34,8 @@ enum Step {
 }
 
 impl Machine {
-    /// Begins to apply a set; one that is still being applied is overtaken.
+    /// Begins to apply a set. One that is still being applied is applied to its end first, so that a resolver which
+    /// speaks all the time cannot keep the pool from ever getting anywhere; of those that wait, the newest counts.
     pub(super) fn begin_update(
         &mut self,
         now: Instant,
@@ -41,11 +45,21 @@ impl Machine {
         if self.terminated {
             return None;
         }
-        self.epoch += 1;
-        let step = Step::Admitting(0);
-        self.update = Some(Update { backends, step });
+        match &mut self.update {
+            Some(update) => update.next = Some(backends),
+            None => self.start_update(backends),
+        }
         self.continue_update(now, observer);
         Some(())
+    }
+
+    fn start_update(&mut self, backends: AllBackends) {
+        self.epoch += 1;
+        self.update = Some(Update {
+            backends,
+            step: Step::Admitting(0),
+            next: None,
+        });
     }
 
     /// Applies one slice of the set, if one is being applied.
@@ -64,10 +78,29 @@ impl Machine {
                     self.dismiss(now, at, observer);
                     Step::Dismissing(at + 1)
                 }
-                Step::Dismissing(_) => return,
+                Step::Dismissing(_) => {
+                    self.end_update(now, update.next, observer);
+                    return;
+                }
             };
         }
         self.update = Some(update);
+    }
+
+    /// Does what had to wait for the end of the update, and begins the next.
+    fn end_update(
+        &mut self,
+        now: Instant,
+        next: Option<AllBackends>,
+        observer: &mut impl Observer,
+    ) {
+        if mem::take(&mut self.rebalance_owed) {
+            self.rebalance(now, observer);
+        }
+        if let Some(backends) = next {
+            self.settle(now, observer);
+            self.start_update(backends);
+        }
     }
 
     /// The set names this backend.
@@ -85,7 +118,7 @@ impl Machine {
             return;
         };
         let set = &mut self.sets[index as usize];
-        if core::mem::replace(&mut set.epoch, self.epoch) == self.epoch {
+        if mem::replace(&mut set.epoch, self.epoch) == self.epoch {
             let backend = &set.backend;
             observer.observe(&Event::BackendRepeated { backend });
             return;
@@ -96,6 +129,7 @@ impl Machine {
             let backend = &set.backend;
             observer.observe(&Event::BackendAdded { backend });
             self.draining -= 1;
+            self.leaving -= set.stats.claimed_slots;
             self.admit(index);
         }
     }
@@ -106,12 +140,13 @@ impl Machine {
         if *set.backend == *backend {
             return;
         }
-        let old = core::mem::replace(&mut set.backend, backend.clone().into());
+        let old = mem::replace(&mut set.backend, backend.clone().into());
         let has_idle = !set.idle.is_empty();
         if old.priority != backend.priority {
             if has_idle {
                 self.choice.remove(index);
             }
+            self.choice.strike(index);
             self.choice.enroll(index, backend.priority);
             if has_idle {
                 self.choice.insert(index);
@@ -137,14 +172,16 @@ impl Machine {
         let set = &mut self.sets[set_index as usize];
         let backend = &set.backend;
         observer.observe(&Event::BackendRemoved { backend });
-        let before = core::mem::replace(&mut set.standing, Standing::Draining);
+        let before = mem::replace(&mut set.standing, Standing::Draining);
         let slots = set.slots.clone();
         self.draining += 1;
+        self.leaving += set.stats.claimed_slots;
         match before {
             Standing::Sound => self.shares.remove(set_index),
             Standing::Failing => self.leave_probing(set_index),
             Standing::Draining => debug_assert!(false, "it drains already"),
         }
+        self.on_trial.remove(&set_index);
         self.review_changed();
         self.review(set_index);
         if slots.is_empty() {
@@ -166,6 +203,7 @@ impl Machine {
         debug_assert!(set.slots.is_empty() && set.idle.is_empty());
         self.draining -= 1;
         self.marked.remove(&set_index);
+        self.choice.strike(set_index);
         self.identities.remove(&set.backend.identity());
         if self.ran_dry == Some(set_index) {
             self.ran_dry = None;

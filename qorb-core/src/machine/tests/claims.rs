@@ -86,7 +86,8 @@ fn a_refusal_says_what_is_missing() {
     pool.backends(&["a"]);
     pool.expect(&["connect a#1", "connect a#2"]);
     pool.connect_failed("a#1");
-    pool.expect(&["abort a#2"]);
+    pool.connect_failed("a#2");
+    pool.expect(&[]);
     pool.wait(Patience::Within(ms(5)));
     assert_eq!(pool.pass(ms(5)), ["1005: refuse claim 2: NoBackendsOnline"]);
     pool.accept(Input::Terminate);
@@ -174,7 +175,9 @@ fn promise_5_a_claim_whose_on_acquire_failed_tries_another_before_all_others() {
     let failed = pool
         .machine
         .acquire_failed(pool.now, id, &"no such role", &mut pool.events);
-    assert_eq!(failed, Ok(Admission::Waiting(id)));
+    let Ok(Admission::Waiting(id)) = failed else {
+        panic!("it waits for another: {failed:?}")
+    };
     pool.audit();
     assert_eq!(
         pool.told(&["acquire failed"]),
@@ -354,4 +357,53 @@ fn a_claim_asks_the_backend_that_ran_dry_last() {
         "PoolClaimFailed",
     ];
     assert_eq!(words, [&["ClaimStart"][..], &one_try, &one_try].concat());
+}
+
+#[test]
+fn a_claim_in_vain_asks_a_backend_whose_connections_never_come_to_rest() {
+    let (mut pool, held) = one_slot_held();
+    let claim = pool.wait(Patience::Policy);
+    pool.machine.ran_dry = None;
+    pool.release(held);
+    pool.collect(claim);
+    pool.events.0.clear();
+    pool.wait(Patience::Policy);
+    assert_eq!(pool.told(&["SetClaimFailed"]).len(), 2);
+}
+
+#[test]
+fn a_client_that_gives_up_is_not_held_against_the_backend() {
+    let (mut pool, mut held) = one_slot_held();
+    for round in 1..10 {
+        let id = pool
+            .machine
+            .acquiring(pool.now, held, Patience::Policy, &mut ())
+            .unwrap();
+        assert_eq!(pool.machine.cancel(id, &mut ()), None);
+        pool.give_back(held, Returned::Abandoned);
+        // There is no wait, and no failure.
+        let slot = format!("a#{}", round + 1);
+        pool.expect(&[&format!("connect {slot}")]);
+        pool.connect(&slot);
+        held = pool.claim();
+    }
+    let stats = pool.machine.stats();
+    assert!(!stats.backends[0].failing);
+    assert_eq!(stats.backends[0].recent_failures, 0);
+}
+
+#[test]
+fn an_on_acquire_that_fails_at_once_is_told_in_its_own_words_even_when_time_is_up() {
+    let (mut pool, held) = one_slot_held();
+    let patience = Patience::Within(Duration::ZERO);
+    let (now, events) = (pool.now, &mut pool.events);
+    let failed = pool
+        .machine
+        .acquire_failed_at_once(now, held, patience, &"no role", events);
+    assert_eq!(failed, Err(Refusal::AcquireFailed));
+    assert_eq!(
+        pool.told(&["acquire failed"]),
+        ["claim 1 acquire failed: no role"]
+    );
+    assert_eq!(pool.pass(ms(20)), ["20: connect a#1"]);
 }

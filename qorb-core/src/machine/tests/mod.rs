@@ -313,7 +313,8 @@ impl Pool {
             }
             for output in outputs {
                 if let Some(slot) = output.strip_prefix("connect ") {
-                    self.connect(slot);
+                    // Some are aborted in the same breath.
+                    let _ = self.input(Input::Connected(self.jobs[slot]));
                 }
             }
         }

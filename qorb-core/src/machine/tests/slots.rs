@@ -177,15 +177,8 @@ fn a_failed_check_backs_off_and_a_hanging_one_times_out() {
     assert_eq!(outputs, ["30000: check a#1", "30000: check a#2"]);
     pool.accept(Input::CheckFailed(pool.jobs["a#1"], &"silence"));
     let outputs = pool.pass(ms(3_000));
-    // The last connection is gone: the backend is probed by one slot from now on.
-    assert_eq!(
-        outputs,
-        [
-            "30020: connect a#1",
-            "33000: abort a#2 after 3s",
-            "33000: abort a#1"
-        ]
-    );
+    // The last connection is gone; the connect that is under way probes the backend.
+    assert_eq!(outputs, ["30020: connect a#1", "33000: abort a#2 after 3s"]);
     assert_eq!(
         pool.told(&["failed"]),
         [
@@ -321,4 +314,63 @@ fn without_a_check_to_run_nothing_is_checked() {
     pool.backends(&["a"]);
     pool.connect_all();
     assert_eq!(pool.pass(ms(1_000_000)), [""; 0]);
+}
+
+/// How many connects one backend sees in a minute, if each takes a millisecond and `ruin` is done to each connection.
+fn connects_in_a_minute(policy: Policy, mut ruin: impl FnMut(&mut Pool)) -> usize {
+    let mut pool = Pool::new(policy);
+    pool.backends(&["a"]);
+    let mut connects = 0;
+    let end = pool.now.after(ms(60_000)).unwrap();
+    let mut outputs = pool.outputs();
+    while pool.now < end {
+        outputs.extend(pool.pass(ms(1)));
+        outputs.extend(pool.outputs());
+        for output in core::mem::take(&mut outputs) {
+            if let Some((_, slot)) = output.split_once("connect ") {
+                connects += 1;
+                let _ = pool.input(Input::Connected(pool.jobs[slot]));
+            } else if let Some((_, slot)) = output.split_once("check ") {
+                let _ = pool.input(Input::CheckFailed(pool.jobs[slot], &"silence"));
+            }
+        }
+        ruin(&mut pool);
+    }
+    connects
+}
+
+#[test]
+fn a_backend_whose_connections_break_is_not_hammered_by_new_slots_either() {
+    let policy = Policy::default();
+    let slots = policy.spares_wanted + 1;
+    let connects = connects_in_a_minute(policy, |pool| {
+        if let Ok(grant) = pool.machine.claim(&mut ()) {
+            pool.give_back(grant, Returned::Broken);
+        }
+    });
+    // Doubling from 20 ms to 30 s, a slot makes about a dozen in a minute.
+    assert!(connects < 15 * slots, "{connects} connects");
+}
+
+#[test]
+fn a_backend_whose_checks_all_fail_is_not_hammered() {
+    let mut policy = Policy::default();
+    policy.set_config.health_interval = ms(100);
+    let slots = policy.spares_wanted;
+    let connects = connects_in_a_minute(policy, |_| {});
+    assert!(connects < 15 * slots, "{connects} connects");
+}
+
+#[test]
+fn work_that_nobody_wants_any_more_is_told_to_have_ended() {
+    let mut pool = Pool::new(Policy {
+        spares_wanted: 1,
+        ..small()
+    });
+    pool.backends(&["a"]);
+    pool.expect(&["connect a#1"]);
+    pool.backends(&["b"]);
+    pool.expect(&["abort a#1", "connect b#2"]);
+    assert_eq!(pool.told(&["failed"]), ["a#1 connect failed: Unwanted"]);
+    assert_eq!(pool.machine.totals.connect_failures, 0);
 }

@@ -162,7 +162,7 @@ fn a_large_set_is_applied_in_slices_and_connected_to_once() {
 }
 
 #[test]
-fn a_newer_set_overtakes_one_that_is_being_applied() {
+fn a_newer_set_is_applied_after_one_that_is_being_applied() {
     let names: Vec<String> = (0..1_000).map(|n| format!("{n:03}")).collect();
     let backends: Vec<Backend> = names.iter().map(|name| backend(name)).collect();
     let mut pool = Pool::new(small());
@@ -239,4 +239,48 @@ fn the_same_seed_gives_the_same_decisions() {
     };
     assert_eq!(run(1), run(1));
     assert_ne!(run(1), run(2));
+}
+
+/// A thousand backends, named after `prefix`.
+fn thousand(prefix: &str) -> Vec<Backend> {
+    (0..1_000)
+        .map(|n| backend(&format!("{prefix}{n:03}")))
+        .collect()
+}
+
+#[test]
+fn a_resolver_that_speaks_all_the_time_does_not_keep_the_pool_from_getting_anywhere() {
+    let mut pool = Pool::new(small());
+    for round in 0..100 {
+        pool.accept(Input::Backends(thousand(&format!("{round}-")).into()));
+    }
+    assert!(
+        pool.outputs()
+            .iter()
+            .any(|output| output.starts_with("connect"))
+    );
+}
+
+#[test]
+fn a_cap_that_is_lowered_during_an_update_is_reached_when_that_ends() {
+    let policy = Policy {
+        spares_wanted: 8,
+        max_slots: 8,
+        rebalance_interval: Duration::MAX,
+        ..Policy::default()
+    };
+    let mut pool = Pool::connected_to(policy.clone(), &["a"]);
+    let mut backends = thousand("b");
+    backends.push(backend("a"));
+    pool.accept(Input::Backends(backends.into()));
+    let lower = Policy {
+        spares_wanted: 2,
+        max_slots: 2,
+        ..policy
+    };
+    pool.accept(Input::Policy(lower.check().unwrap()));
+    while let Some((_, Wakeup::Update)) = pool.machine.poll_timeout() {
+        pool.timeout();
+    }
+    assert_eq!(pool.machine.stats().total_slots, 2);
 }
