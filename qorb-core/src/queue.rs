@@ -66,6 +66,12 @@ impl Queue {
         self.waiting.len()
     }
 
+    /// How many have not ended.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.claims.len()
+    }
+
     /// Lets a new claim wait, behind all others.
     pub(crate) fn enter(&mut self, ticket: Ticket) -> ClaimId {
         let id = self.insert(ticket, Stage::Waiting);

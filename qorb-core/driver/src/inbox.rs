@@ -56,6 +56,15 @@ impl<Conn> Inbox<Conn> {
         std::mem::replace(&mut *self.0.lock(), Content::Nothing)
     }
 
+    /// The refusal that has come.
+    pub(crate) fn refusal(&self) -> Refusal {
+        match &*self.0.lock() {
+            Content::Refused(refusal) => *refusal,
+            // A claim that is being prepared is answered with nothing else.
+            _ => Refusal::AcquireFailed,
+        }
+    }
+
     /// Takes the answer. As long as there is none, the task of `cx` is woken when it comes.
     #[inline]
     pub(crate) fn poll(&self, cx: &Context<'_>) -> Poll<Result<Granted<Conn>, Refusal>> {

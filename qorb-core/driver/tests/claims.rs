@@ -379,6 +379,84 @@ fn on_acquire_that_fails_for_a_claim_that_will_not_wait_ends_it() {
 }
 
 #[test]
+fn on_acquire_that_fails_after_a_wait_leaves_nothing_behind() {
+    let bench = Bench::ready(ACQUIRE, slots(1));
+    bench.lab.script(Step::Acquire, [Do::WaitAndFail]);
+    let mut claim = drive(bench.pool.try_claim());
+    claim.pending();
+    bench.lab.open();
+    let error = claim.done().unwrap_err();
+    assert!(matches!(error, Error::AcquireFailed { .. }), "{error}");
+    bench.check();
+    // The next claim that waits may be given the same index; its answer must be its own.
+    let mut next = drive(bench.pool.claim());
+    next.pending();
+    bench.check();
+    bench.rt.advance(secs(1));
+    assert!(next.done().is_ok());
+    bench.check();
+}
+
+#[test]
+fn on_acquire_that_fails_after_the_deadline_is_refused_once() {
+    let bench = Bench::ready(ACQUIRE, slots(1));
+    bench.lab.script(Step::Acquire, [Do::WaitAndFail]);
+    let mut claim = drive(bench.pool.claim_within(millis(200)));
+    claim.pending();
+    bench.rt.advance(millis(200));
+    bench.lab.open();
+    assert!(matches!(claim.done(), Err(Error::AcquireFailed { .. })));
+    bench.check();
+    let mut next = drive(bench.pool.claim());
+    next.pending();
+    bench.rt.advance(secs(1));
+    assert!(next.done().is_ok());
+    bench.check();
+}
+
+#[test]
+fn a_client_that_gives_up_in_on_acquire_is_not_held_against_the_backend() {
+    let bench = Bench::ready(ACQUIRE, slots(1));
+    for _ in 0..20 {
+        bench.lab.script(Step::Acquire, [Do::Hang]);
+        let mut claim = drive(bench.pool.claim());
+        claim.pending();
+        drop(claim);
+        bench.rt.run();
+        bench.check();
+    }
+    assert_eq!(bench.pool.stats().backends[0].recent_failures, 0);
+    assert!(now(bench.pool.claim()).is_ok());
+}
+
+#[test]
+fn a_full_pool_that_cannot_grow_says_why() {
+    let bench = Bench::ready(NONE, slots(1));
+    let policy = Policy {
+        max_slots: 2,
+        spares_wanted: 0,
+        ..slots(2)
+    };
+    let _held = now(bench.pool.claim()).unwrap();
+    bench.pool.set_policy(policy).unwrap();
+    bench.lab.always(Step::Connect, Do::Fail);
+    let mut claim = drive(bench.pool.claim_within(millis(200)));
+    claim.pending();
+    bench.rt.advance(millis(200));
+    let error = claim.done().unwrap_err();
+    assert!(
+        matches!(error, Error::AllClaimsUsed { last: Some(_), .. }),
+        "{error}"
+    );
+    assert!(
+        error
+            .to_string()
+            .contains("connecting to 127.0.0.1:1000 failed"),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_recycle_that_waits_is_finished_by_a_task() {
     let bench = Bench::ready(RECYCLE, slots(1));
     bench.lab.script(Step::Recycle, [Do::Wait]);

@@ -308,6 +308,13 @@ impl Machine {
         self.queue.waiting()
     }
 
+    /// Claims that have an id and have not ended: they wait, or have not come for what they were granted, or prepare a
+    /// connection. Constant time.
+    #[inline]
+    pub fn pending(&self) -> usize {
+        self.queue.len()
+    }
+
     /// Slots whose connection is told goodbye. Constant time.
     #[inline]
     pub fn closing(&self) -> usize {

@@ -259,7 +259,7 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
                 let error = BackendError::TimedOut(shared.time_for(self.patience));
                 self.failure = Some(shared.acquire_failure(&seat, error));
             }
-            shared.retire(seat, Returned::Broken);
+            shared.retire(seat, Returned::Abandoned);
         }
         self.refused(refusal)
     }
@@ -279,7 +279,7 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
                     shared.close(seat);
                     shared.abandon(grant, &queued);
                 }
-                None => shared.retire(seat, Returned::Broken),
+                None => shared.retire(seat, Returned::Abandoned),
             },
         }
     }

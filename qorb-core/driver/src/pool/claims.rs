@@ -8,7 +8,6 @@ use qorb_core::io::{Admission, Grant, Handled, Input, Patience, Refusal, Returne
 use crate::backend::{Connection, Error as BackendError};
 use crate::inbox::{Content, Granted, Queued};
 use crate::panics::quietly;
-use crate::pool::after::After;
 use crate::pool::error::{Attempt, Error, LastFailure};
 use crate::pool::shared::{Now, Shared, words_of};
 use crate::pool::state::State;
@@ -174,65 +173,35 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
     ) -> Result<Admitted<Conn>, Refusal> {
         let words = words_of(failure.error());
         let mut waker = Some(waker);
-        let admitted = self.round(|state, now, after| {
-            let retried = self.retry(state, now, after, (grant, queued, patience), &words);
-            match retried {
-                Ok(Admission::Granted(grant)) => {
-                    if let Some(queued) = queued {
-                        state.forget(queued);
-                    }
-                    Ok(Admitted::Granted(state.seat_for(grant)))
-                }
-                Ok(Admission::Waiting(id)) => {
-                    if let Some(queued) = queued {
-                        state.forget(queued);
-                    }
-                    let waker = waker.take().expect(ONE_WAKER);
-                    Ok(Admitted::Waiting(state.await_claim(id, waker)))
-                }
-                Err(refusal) => {
-                    state.drain(&self.audience, now.clock, after);
-                    // Where the slot has been retired already, this is ignored.
-                    let input = Input::Returned(grant.slot, Returned::Broken);
+        let admitted = self.round(|state, now, _| {
+            let admission = match queued {
+                // Whatever becomes of it, it has another name from now on.
+                Some(queued) if state.forget(queued) => state
+                    .ask(&self.audience, |machine, watch| {
+                        machine.acquire_failed(now.machine, queued.id, &words, watch)
+                    }),
+                // A refusal came first, and stands.
+                Some(queued) => {
+                    let broken = Input::Returned(grant.slot, Returned::Broken);
                     let _: Handled = state.ask(&self.audience, |machine, watch| {
-                        machine.handle(now.machine, input, watch)
+                        machine.handle(now.machine, broken, watch)
                     });
-                    Err(refusal)
+                    Err(queued.inbox.refusal())
                 }
-            }
+                None => state.ask(&self.audience, |machine, watch| {
+                    machine.acquire_failed_at_once(now.machine, grant, patience, &words, watch)
+                }),
+            };
+            Ok(match admission? {
+                Admission::Granted(grant) => Admitted::Granted(state.seat_for(grant)),
+                Admission::Waiting(id) => {
+                    let waker = waker.take().expect(ONE_WAKER);
+                    Admitted::Waiting(state.await_claim(id, waker))
+                }
+            })
         });
         quietly(|| drop(waker));
         admitted
-    }
-
-    fn retry(
-        &self,
-        state: &mut State<Conn>,
-        now: Now,
-        after: &mut After<Conn>,
-        (grant, queued, patience): (Grant, Option<&Queued<Conn>>, Patience),
-        words: &str,
-    ) -> Result<Admission, Refusal> {
-        let id = match queued {
-            // A refusal that came first stands.
-            Some(queued) if !state.is_awaited(queued) => {
-                return Err(match queued.inbox.empty() {
-                    Content::Refused(refusal) => refusal,
-                    _ => Refusal::AcquireFailed,
-                });
-            }
-            Some(queued) => queued.id,
-            None => {
-                let id = state.ask(&self.audience, |machine, watch| {
-                    machine.acquiring(now.machine, grant, patience, watch)
-                })?;
-                state.drain(&self.audience, now.clock, after);
-                id
-            }
-        };
-        state.ask(&self.audience, |machine, watch| {
-            machine.acquire_failed(now.machine, id, &words, watch)
-        })
     }
 
     /// Ends a claim whose connection is being prepared, and is closed already.
@@ -242,7 +211,7 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
             state.ask(&self.audience, |machine, watch| {
                 machine.cancel(queued.id, watch)
             });
-            let input = Input::Returned(grant.slot, Returned::Broken);
+            let input = Input::Returned(grant.slot, Returned::Abandoned);
             let _: Handled = state.ask(&self.audience, |machine, watch| {
                 machine.handle(now.machine, input, watch)
             });
@@ -260,10 +229,17 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
                 pool,
                 last: own.or_else(|| state.last_failure.clone()),
             },
-            Refusal::AllClaimsUsed => Error::AllClaimsUsed {
-                pool,
-                max_slots: state.machine.policy().max_slots,
-            },
+            Refusal::AllClaimsUsed => {
+                let (connected, max_slots) =
+                    (state.machine.connected(), state.machine.policy().max_slots);
+                let more_wanted = connected < max_slots;
+                Error::AllClaimsUsed {
+                    pool,
+                    connected,
+                    max_slots,
+                    last: state.last_failure.clone().filter(|_| more_wanted),
+                }
+            }
             Refusal::QueueFull => Error::QueueFull {
                 pool,
                 waiting: state.machine.waiting(),

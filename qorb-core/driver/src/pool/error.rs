@@ -32,8 +32,12 @@ pub enum Error {
     AllClaimsUsed {
         /// The pool.
         pool: Arc<str>,
-        /// How many connections the pool may have.
+        /// How many connections there are.
+        connected: usize,
+        /// How many the pool may have.
         max_slots: usize,
+        /// If it has fewer, what went wrong last with a backend.
+        last: Option<Arc<LastFailure>>,
     },
     /// As many claims wait already as the policy lets.
     QueueFull {
@@ -76,9 +80,9 @@ impl Error {
     /// The backend's failure behind this error, if there is one.
     pub fn last_failure(&self) -> Option<&LastFailure> {
         match self {
-            Self::NoBackendsOnline { last, .. } | Self::AcquireFailed { last, .. } => {
-                last.as_deref()
-            }
+            Self::NoBackendsOnline { last, .. }
+            | Self::AllClaimsUsed { last, .. }
+            | Self::AcquireFailed { last, .. } => last.as_deref(),
             _ => None,
         }
     }
@@ -107,9 +111,23 @@ impl fmt::Display for Error {
                 f,
                 "pool \"{pool}\" has no connection to any backend; last, {last}; check that the backends run and can be reached"
             ),
-            Self::AllClaimsUsed { pool, max_slots } => write!(
+            Self::AllClaimsUsed {
+                pool,
+                connected,
+                max_slots,
+                last: None,
+            } => write!(
                 f,
-                "all connections of pool \"{pool}\" are in use, and none came free in time; return handles sooner, or raise max_slots (now {max_slots}) or set_config.max_count"
+                "all {connected} connections of pool \"{pool}\" are in use, and none came free in time; return handles sooner, or raise max_slots (now {max_slots}) or set_config.max_count"
+            ),
+            Self::AllClaimsUsed {
+                pool,
+                connected,
+                max_slots,
+                last: Some(last),
+            } => write!(
+                f,
+                "all {connected} connections of pool \"{pool}\" are in use, and of the {max_slots} it may have no more could be opened; last, {last}; see to that, or return handles sooner"
             ),
             Self::QueueFull { pool, waiting } => write!(
                 f,

@@ -201,6 +201,9 @@ impl<Conn: Connection, R: Runtime> Report<Conn, R> {
                 Handled::Accepted => state.put_seat(seat),
                 Handled::Stale => after.rest().closing.push(seat),
             }
+            if handled == Handled::Accepted && self.attempt == Attempt::Connect {
+                state.forget_failure(after);
+            }
         });
     }
 

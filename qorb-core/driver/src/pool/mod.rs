@@ -188,11 +188,14 @@ impl<Conn: Connection, R: Runtime> Pool<Conn, R> {
             state.seats_taken(),
             state.machine.stats().slots.unclaimed_slots,
         );
-        if seats == unclaimed {
-            Ok(())
-        } else {
-            Err(AuditError::Seats { seats, unclaimed })
+        if seats != unclaimed {
+            return Err(AuditError::Seats { seats, unclaimed });
         }
+        let (awaited, pending) = (state.awaited(), state.machine.pending());
+        if awaited != pending {
+            return Err(AuditError::Claims { awaited, pending });
+        }
+        Ok(())
     }
 }
 
@@ -210,6 +213,14 @@ pub enum AuditError {
         seats: usize,
         /// Slots whose connection should.
         unclaimed: usize,
+    },
+    /// The driver's are.
+    #[error("{pending} claims have not ended, but the driver is to answer {awaited}")]
+    Claims {
+        /// Claims that the driver is to answer.
+        awaited: usize,
+        /// Claims that the machine has not answered.
+        pending: usize,
     },
 }
 

@@ -308,11 +308,11 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
     ) -> Arc<LastFailure> {
         let at = self.clock().clock;
         let failure = Arc::new(LastFailure::new(Arc::clone(backend), attempt, error, at));
-        let old = {
-            let mut state = self.state.lock();
-            state.last_failure.replace(Arc::clone(&failure))
-        };
-        quietly(|| drop(old));
+        let mut after = After::new();
+        self.state
+            .lock()
+            .note_failure(Arc::clone(&failure), &mut after);
+        after.run();
         failure
     }
 }

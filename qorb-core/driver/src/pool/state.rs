@@ -133,13 +133,6 @@ impl<Conn> State<Conn> {
         self.answer(claim, Content::Granted((grant, seat)))
     }
 
-    /// Whether a claim has yet to be answered.
-    pub(super) fn is_awaited(&self, queued: &Queued<Conn>) -> bool {
-        let place = self.inboxes.get(queued.id.index());
-        let inbox = place.and_then(Option::as_ref);
-        inbox.is_some_and(|inbox| Arc::ptr_eq(inbox, &queued.inbox))
-    }
-
     /// Gives up on the answer to a claim; `false` if it has come already.
     pub(super) fn forget(&mut self, queued: &Queued<Conn>) -> bool {
         let Some(place) = self.inboxes.get_mut(queued.id.index()) else {
@@ -218,8 +211,22 @@ impl<Conn> State<Conn> {
         }
     }
 
+    /// Keeps what went wrong last. A connect that failed says most to somebody who got no connection, so nothing else takes its
+    /// place; a connect that succeeds does away with it.
     pub(super) fn note_failure(&mut self, failure: Arc<LastFailure>, after: &mut After<Conn>) {
-        if let Some(old) = self.last_failure.replace(failure) {
+        let kept = self.last_failure.as_ref();
+        let more = kept.is_some_and(|kept| kept.attempt() == Attempt::Connect);
+        let old = if more && failure.attempt() != Attempt::Connect {
+            Some(failure)
+        } else {
+            self.last_failure.replace(failure)
+        };
+        after.rest().failures_gone.extend(old);
+    }
+
+    /// A connect has succeeded.
+    pub(super) fn forget_failure(&mut self, after: &mut After<Conn>) {
+        if let Some(old) = self.last_failure.take() {
             after.rest().failures_gone.push(old);
         }
     }
@@ -329,6 +336,11 @@ impl<Conn> State<Conn> {
     pub(super) fn is_over(&self) -> bool {
         let machine = &self.machine;
         machine.is_terminated() && machine.connected() + machine.closing() == 0
+    }
+
+    /// How many claims have yet to be answered, for the audit.
+    pub(super) fn awaited(&self) -> usize {
+        self.inboxes.iter().flatten().count()
     }
 
     /// How many connections lie here, for the audit.

@@ -16,6 +16,8 @@ pub(crate) enum Do {
     Panic,
     /// Waits until [`Lab::open`].
     Wait,
+    /// Waits until then, and fails.
+    WaitAndFail,
     Hang,
 }
 
@@ -132,18 +134,26 @@ impl Lab {
             Do::Panic => panic!("{step:?} was told to panic"),
             Do::Hang => std::future::pending().await,
             Do::Wait => {
-                poll_fn(|cx| {
-                    let mut inner = self.inner.lock().unwrap();
-                    if inner.open {
-                        return Poll::Ready(());
-                    }
-                    inner.waiting.push(cx.waker().clone());
-                    Poll::Pending
-                })
-                .await;
+                self.opening().await;
                 Ok(())
             }
+            Do::WaitAndFail => {
+                self.opening().await;
+                Err(Error::other(format!("{step:?} was told to fail")))
+            }
         }
+    }
+
+    async fn opening(&self) {
+        poll_fn(|cx| {
+            let mut inner = self.inner.lock().unwrap();
+            if inner.open {
+                return Poll::Ready(());
+            }
+            inner.waiting.push(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
 }
 
