@@ -22,14 +22,15 @@
 //! 3. The counts in the statistics equal a recount.
 //! 4. Every claim ends exactly once: granted, refused or cancelled. Its deadline runs from the first moment
 //!    it cannot finish at once and covers all of it, `on_acquire` and retries included.
-//! 5. First come, first served. A claim whose `on_acquire` failed goes back to the front; the connection that
-//!    failed it is retired with back-off.
-//! 6. No claim waits while a grantable slot exists.
+//! 5. First come, first served: no later claim is granted while an earlier one waits; those that will not wait, and
+//!    newcomers, never overtake. A claim whose `on_acquire` failed goes back to the front and tries another
+//!    connection; the one that failed it is retired with back-off.
+//! 6. No claim waits while a grantable slot exists: unclaimed, and of a backend that the resolver still names.
 //! 7. Every connection opened is, in the end, handed to its owner or closed, once.
 //! 8. After `handle_timeout(now)`, `poll_timeout()` lies after `now`, unless work was sliced; calling it
 //!    again changes nothing; advancing exactly to the deadline does the work that was due.
 //! 9. After termination: refusals, aborts and closes, and nothing else.
-//! 10. A cancelled claim leaves nothing behind.
+//! 10. A cancelled claim leaves nothing behind: no phantom grant, no lost wake-up.
 //!
 //! Once faults stop:
 //!

@@ -45,7 +45,9 @@ pub struct SetConfig {
     pub max_connection_backoff: Duration,
     /// Up to this much is added to each wait, drawn anew each time, so that slots do not retry in step. Default 20 ms.
     pub spread: Duration,
-    /// How long a connection may lie unused before it is checked. Default 30 s; more than zero.
+    /// How long a connection must lie unused before it is checked. Default 30 s; more than zero. Whether it was used
+    /// is looked at once in each interval, so it may be checked up to one interval later, and an eighth, by which
+    /// checks are spread.
     pub health_interval: Duration,
     /// How long a check, a recycle or a goodbye may take. Default 3 s; more than zero.
     pub health_check_timeout: Duration,

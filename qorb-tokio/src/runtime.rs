@@ -3,18 +3,20 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use qorb_driver::runtime::Runtime;
 use tokio::runtime::Handle;
 use tokio::time::Sleep;
 
 /// A tokio runtime.
+///
+/// Its time must be enabled (`enable_time`, or `enable_all`). Where it is not, tokio panics as soon as a pool is built.
 #[derive(Clone, Debug)]
 pub struct Tokio(Handle);
 
 impl Tokio {
-    /// The runtime that `handle` belongs to. Its time must be enabled.
+    /// The runtime that `handle` belongs to.
     pub fn new(handle: Handle) -> Self {
         Self(handle)
     }
@@ -44,12 +46,19 @@ impl Runtime for Tokio {
 
     fn timer(&self) -> Timer {
         Timer {
-            runtime: self.clone(),
-            sleep: None,
+            // Made here and now, so that a runtime without timers says so to whoever builds the pool.
+            sleep: Box::pin(self.within(|| tokio::time::sleep(Duration::ZERO))),
+            armed: false,
         }
     }
 
     fn within<T>(&self, f: impl FnOnce() -> T) -> T {
+        // A handle may be dropped while its thread's own variables are, tokio's among them. Then there is nothing to
+        // enter any more, and entering would abort the program.
+        let entered = Handle::try_current();
+        if entered.is_err_and(|error| error.is_thread_local_destroyed()) {
+            return f();
+        }
         let _guard = self.0.enter();
         f()
     }
@@ -58,26 +67,21 @@ impl Runtime for Tokio {
 /// A tokio timer that can be armed again and again.
 #[derive(Debug)]
 pub struct Timer {
-    runtime: Tokio,
-    /// Made when it is first armed, and kept.
-    sleep: Option<Pin<Box<Sleep>>>,
+    sleep: Pin<Box<Sleep>>,
+    armed: bool,
 }
 
 impl qorb_driver::runtime::Timer for Timer {
     fn reset(mut self: Pin<&mut Self>, at: Instant) {
-        let at = at.into();
-        if let Some(sleep) = &mut self.sleep {
-            sleep.as_mut().reset(at);
-        } else {
-            let sleep = self.runtime.within(|| tokio::time::sleep_until(at));
-            self.sleep = Some(Box::pin(sleep));
-        }
+        self.sleep.as_mut().reset(at.into());
+        self.armed = true;
     }
 
     fn poll_elapsed(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut self.sleep {
-            Some(sleep) => sleep.as_mut().poll(cx),
-            None => Poll::Pending,
+        if self.armed {
+            self.sleep.as_mut().poll(cx)
+        } else {
+            Poll::Pending
         }
     }
 }

@@ -1,11 +1,13 @@
 //! What a tokio user expects: any thread, paused time, a runtime that ends, a cooperative budget that runs out.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use qorb_tokio::Tokio;
 use qorb_tokio::backend::{Backend, Connector, Error, Hooks};
+use qorb_tokio::claim::Handle;
 use qorb_tokio::policy::Policy;
 use qorb_tokio::pool::{BuildError, Error as PoolError, Pool};
 use qorb_tokio::resolvers::fixed::FixedResolver;
@@ -102,6 +104,48 @@ fn when_the_runtime_ends_so_does_the_pool_but_not_what_clients_hold() {
     assert_eq!(connector.open(), 1);
     drop(handle);
     assert_eq!(connector.open(), 0);
+}
+
+/// Says of its connection, as late as can be, that it is broken.
+struct Discarding(Option<Handle<Counted>>);
+
+impl Drop for Discarding {
+    fn drop(&mut self) {
+        if let Some(handle) = self.0.take() {
+            handle.discard();
+        }
+    }
+}
+
+#[test]
+fn a_handle_may_be_dropped_with_the_variables_of_its_thread() {
+    thread_local! {
+        static KEPT: RefCell<Discarding> = const { RefCell::new(Discarding(None)) };
+    }
+    let runtime = Runtime::new().unwrap();
+    let connector = Counting::default();
+    let pool = pool(&connector, &runtime);
+    let again = pool.clone();
+    let handle = runtime.handle().clone();
+    let thread = std::thread::spawn(move || {
+        // Ours is first, so that tokio's is gone when it is dropped.
+        KEPT.with_borrow(|kept| assert!(kept.0.is_none()));
+        drop(handle.enter());
+        let claimed = block_on(again.claim()).unwrap();
+        KEPT.with_borrow_mut(|kept| kept.0 = Some(claimed));
+    });
+    thread.join().unwrap();
+    pool.audit().unwrap();
+    assert_eq!(pool.stats().slots.claimed_slots, 0);
+}
+
+#[test]
+#[should_panic(expected = "timers are disabled")]
+fn a_runtime_without_timers_says_so_when_the_pool_is_built() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let _ = pool(&Counting::default(), &runtime);
 }
 
 #[test]

@@ -43,6 +43,14 @@ async fn options_reach_the_socket() {
         Some(Duration::from_secs(9))
     );
 
+    // The kernel knows no less than a second.
+    let impatient = Keepalive {
+        idle: Duration::from_millis(500),
+        interval: Duration::ZERO,
+        retries: 0,
+    };
+    connected(&TcpConnector::new().keepalive(Some(impatient))).await;
+
     let connector = TcpConnector::new().nodelay(false).keepalive(None);
     let (client, _server) = connected(&connector).await;
     let socket = socket2::SockRef::from(&client);

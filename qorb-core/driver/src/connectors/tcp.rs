@@ -37,11 +37,11 @@ pub struct TcpConnector<D> {
 /// `idle + interval * retries`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Keepalive {
-    /// How long a connection is silent before the kernel first asks. Default 30 s. To the second.
+    /// How long a connection is silent before the kernel first asks. Default 30 s. Whole seconds, at least one.
     pub idle: Duration,
-    /// How long it waits for an answer before it asks again. Default 10 s. To the second.
+    /// How long it waits for an answer before it asks again. Default 10 s. Whole seconds, at least one.
     pub interval: Duration,
-    /// How often it asks in vain before it gives the connection up. Default 3.
+    /// How often it asks in vain before it gives the connection up. Default 3; at least one.
     pub retries: u32,
 }
 
@@ -107,9 +107,9 @@ impl<D> TcpConnector<D> {
         socket.set_tcp_nodelay(self.nodelay)?;
         if let Some(keepalive) = self.keepalive {
             let options = TcpKeepalive::new()
-                .with_time(keepalive.idle)
-                .with_interval(keepalive.interval)
-                .with_retries(keepalive.retries);
+                .with_time(keepalive.idle.max(SECOND))
+                .with_interval(keepalive.interval.max(SECOND))
+                .with_retries(keepalive.retries.max(1));
             socket.set_tcp_keepalive(&options)?;
         }
         #[cfg(any(target_os = "linux", target_os = "android", target_os = "fuchsia"))]
@@ -140,3 +140,6 @@ impl<D: DialTcp> Connector for TcpConnector<D> {
         look(stream, self.talkative)
     }
 }
+
+/// The kernel counts in seconds, and refuses zero.
+const SECOND: Duration = Duration::from_secs(1);
