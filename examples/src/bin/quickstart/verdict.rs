@@ -100,7 +100,7 @@ impl Evidence {
         let agree = (pool.claims, pool.granted) == (asked, granted)
             && (pool.refused, pool.cancelled) == (failed + refused, 0);
         let mut seen = vec![format!(
-            "{asked} asked = {granted} granted + {failed} failed + {refused} refused at the end"
+            "{asked} asked = {granted} granted + {failed} failed + {refused} refused"
         )];
         if !agree {
             seen.push(format!(
