@@ -56,17 +56,8 @@ pub use runtime::{AsyncStd, Timer};
 
 /// The pool, on async-std.
 pub mod pool {
-    use crate::AsyncStd;
     pub use qorb_driver::pool::*;
-
-    /// Connections to a service's backends, kept ready for use.
-    pub type Pool<Conn> = qorb_driver::pool::Pool<Conn, AsyncStd>;
-    /// Makes a [`Pool`].
-    pub type Builder<Conn> = qorb_driver::pool::Builder<Conn, AsyncStd>;
-    /// Why a [`Pool`] could not be built.
-    pub type BuildError<Conn> = qorb_driver::pool::BuildError<Conn, AsyncStd>;
-    /// The probes could not be registered; holds a working [`Pool`].
-    pub type RegistrationError<Conn> = qorb_driver::pool::RegistrationError<Conn, AsyncStd>;
+    qorb_driver::pools!(crate::AsyncStd);
 }
 
 pub use pool::RegistrationError;

@@ -52,17 +52,8 @@ pub use runtime::{Smol, Timer};
 
 /// The pool, on smol.
 pub mod pool {
-    use crate::Smol;
     pub use qorb_driver::pool::*;
-
-    /// Connections to a service's backends, kept ready for use.
-    pub type Pool<Conn> = qorb_driver::pool::Pool<Conn, Smol>;
-    /// Makes a [`Pool`].
-    pub type Builder<Conn> = qorb_driver::pool::Builder<Conn, Smol>;
-    /// Why a [`Pool`] could not be built.
-    pub type BuildError<Conn> = qorb_driver::pool::BuildError<Conn, Smol>;
-    /// The probes could not be registered; holds a working [`Pool`].
-    pub type RegistrationError<Conn> = qorb_driver::pool::RegistrationError<Conn, Smol>;
+    qorb_driver::pools!(crate::Smol);
 }
 
 pub use pool::RegistrationError;

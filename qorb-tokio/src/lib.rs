@@ -56,17 +56,8 @@ pub use runtime::{Timer, Tokio};
 
 /// The pool, on tokio.
 pub mod pool {
-    use crate::Tokio;
     pub use qorb_driver::pool::*;
-
-    /// Connections to a service's backends, kept ready for use.
-    pub type Pool<Conn> = qorb_driver::pool::Pool<Conn, Tokio>;
-    /// Makes a [`Pool`].
-    pub type Builder<Conn> = qorb_driver::pool::Builder<Conn, Tokio>;
-    /// Why a [`Pool`] could not be built.
-    pub type BuildError<Conn> = qorb_driver::pool::BuildError<Conn, Tokio>;
-    /// The probes could not be registered; holds a working [`Pool`].
-    pub type RegistrationError<Conn> = qorb_driver::pool::RegistrationError<Conn, Tokio>;
+    qorb_driver::pools!(crate::Tokio);
 }
 
 pub use pool::RegistrationError;

@@ -40,3 +40,48 @@ fn misplaced(backend: &Backend, wanted: &str) -> Error {
     let words = format!("backend {} at {backend} is not on {wanted}", backend.name);
     io::Error::new(kind, words).into()
 }
+
+/// What an adapter's module `connectors` holds, given its runtime's TCP and Unix streams: both have an associated
+/// `connect`, which takes the address or the path.
+#[macro_export]
+macro_rules! connectors {
+    ($tcp:ty, $unix:ty) => {
+        /// Connects this runtime's streams.
+        #[derive(Clone, Copy, Debug, Default)]
+        #[non_exhaustive]
+        pub struct Dial;
+
+        /// Plain TCP connections.
+        pub mod tcp {
+            pub use $crate::connectors::tcp::Keepalive;
+
+            /// Makes plain TCP connections.
+            pub type TcpConnector = $crate::connectors::tcp::TcpConnector<super::Dial>;
+        }
+
+        impl $crate::connectors::tcp::DialTcp for Dial {
+            type Stream = $tcp;
+
+            async fn dial(&self, address: ::std::net::SocketAddr) -> ::std::io::Result<$tcp> {
+                <$tcp>::connect(address).await
+            }
+        }
+
+        /// Plain Unix-socket connections.
+        #[cfg(unix)]
+        pub mod unix {
+            /// Makes plain connections over Unix sockets, to backends made by
+            /// [`Backend::unix`](crate::backend::Backend::unix).
+            pub type UnixConnector = $crate::connectors::unix::UnixConnector<super::Dial>;
+        }
+
+        #[cfg(unix)]
+        impl $crate::connectors::unix::DialUnix for Dial {
+            type Stream = $unix;
+
+            async fn dial(&self, path: &str) -> ::std::io::Result<$unix> {
+                <$unix>::connect(path).await
+            }
+        }
+    };
+}

@@ -261,3 +261,18 @@ impl<Conn: Connection, R: Runtime> fmt::Debug for Pool<Conn, R> {
             .finish_non_exhaustive()
     }
 }
+
+/// The types of pools as an adapter's module `pool` holds them, given its runtime.
+#[macro_export]
+macro_rules! pools {
+    ($runtime:ty) => {
+        /// Connections to a service's backends, kept ready for use.
+        pub type Pool<Conn> = $crate::pool::Pool<Conn, $runtime>;
+        /// Makes a [`Pool`].
+        pub type Builder<Conn> = $crate::pool::Builder<Conn, $runtime>;
+        /// Why a [`Pool`] could not be built.
+        pub type BuildError<Conn> = $crate::pool::BuildError<Conn, $runtime>;
+        /// The probes could not be registered; holds a working [`Pool`].
+        pub type RegistrationError<Conn> = $crate::pool::RegistrationError<Conn, $runtime>;
+    };
+}
