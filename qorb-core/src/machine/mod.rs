@@ -215,28 +215,26 @@ impl Machine {
         handled.map_or(Handled::Stale, |()| Handled::Accepted)
     }
 
-    /// Does whatever is due at `now`. Calling it when nothing is, or again, changes nothing.
+    /// Does whatever is due at `now`; very much not in one go, but in as many as [`poll_timeout`](Self::poll_timeout)
+    /// asks for. Calling it when nothing is due, or again, changes nothing.
     pub fn handle_timeout(&mut self, now: Instant, observer: &mut impl Observer) {
         let now = self.advance(now);
         self.continue_update(now, observer);
-        // Bounded: whatever is handled is disarmed, or armed anew for a time after `now`.
-        while let Some((at, wakeup)) = self.next_deadline() {
-            if at > now {
-                break;
-            }
-            match wakeup {
-                Wakeup::Slot(id) => self.slot_timeout(now, id.index, observer),
-                Wakeup::Claim(id) => self.expire(id, observer),
-                Wakeup::Rebalance => self.rebalance(now, observer),
-                Wakeup::Growth | Wakeup::Update => break,
+        for _ in 0..DUE_SLICE {
+            // Whatever is handled is disarmed, or armed anew for a time after `now`.
+            match self.next_deadline().filter(|&(at, _)| at <= now) {
+                Some((_, Wakeup::Slot(id))) => self.slot_timeout(now, id.index, observer),
+                Some((_, Wakeup::Claim(id))) => self.expire(id, observer),
+                Some((_, Wakeup::Rebalance)) => self.rebalance(now, observer),
+                Some((_, Wakeup::Growth | Wakeup::Update)) | None => break,
             }
         }
         self.settle(now, observer);
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called next, and why. Not after the latest
-    /// time that the machine was given only where work is left: a large update, or growth that is large or
-    /// that a call without a time asked for.
+    /// time that the machine was given only where work is left: very much that is due at once, a large update,
+    /// or growth that is large or that a call without a time asked for.
     #[inline]
     pub fn poll_timeout(&self) -> Option<(Instant, Wakeup)> {
         if self.update.is_some() {
@@ -353,3 +351,6 @@ impl Machine {
         stats.collect()
     }
 }
+
+/// How many deadlines are seen to in one go.
+const DUE_SLICE: usize = 256;

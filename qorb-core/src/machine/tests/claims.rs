@@ -407,3 +407,24 @@ fn an_on_acquire_that_fails_at_once_is_told_in_its_own_words_even_when_time_is_u
     );
     assert_eq!(pool.pass(ms(20)), ["20: connect a#1"]);
 }
+
+#[test]
+fn very_many_deadlines_at_once_are_seen_to_in_slices() {
+    let (mut pool, _held) = one_slot_held();
+    for _ in 0..1_000 {
+        pool.wait(Patience::Within(ms(10)));
+    }
+    pool.now = pool.now.after(ms(10)).unwrap();
+    let mut slices = 0;
+    while let Some((at, _)) = pool
+        .machine
+        .poll_timeout()
+        .filter(|&(at, _)| at <= pool.now)
+    {
+        assert_eq!(at, pool.now);
+        pool.machine.handle_timeout(pool.now, &mut ());
+        pool.audit();
+        slices += 1;
+    }
+    assert_eq!((slices, pool.machine.waiting()), (4, 0));
+}
