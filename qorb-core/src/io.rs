@@ -145,7 +145,8 @@ pub enum Patience {
     Policy,
     /// As long as this.
     Within(Duration),
-    /// It waits for no connection. Preparing one that is there (`on_acquire`) may still take as long as the policy says.
+    /// It waits for no connection. Preparing one that is there (`on_acquire`) may still take as long as the
+    /// policy says.
     AtOnce,
 }
 

@@ -30,6 +30,8 @@ pub(crate) struct Set {
     pub(crate) has_connected: bool,
     /// How often connections to it broke in a row, none proving to work in between. What a new slot goes on from.
     pub(crate) breaks_in_row: u32,
+    /// No new slot connects before this: a connection broke, and none has proved to work since.
+    pub(crate) not_before: Instant,
     /// A connect to it has failed since the last that succeeded.
     pub(crate) unreachable: bool,
     /// How often it failed of late.
@@ -65,6 +67,7 @@ impl Set {
             stats: Stats::default(),
             has_connected: false,
             breaks_in_row: 0,
+            not_before: Instant::EPOCH,
             unreachable: false,
             failures: Window::default(),
             probe_failures: 0,

@@ -4,6 +4,7 @@ use core::fmt;
 use core::ops::Add;
 
 use crate::list::NONE;
+use crate::time::Instant;
 
 /// What a slot is doing, as users and probes see it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -169,6 +170,8 @@ pub(crate) struct Slot {
     pub(crate) attempt: u32,
     /// Failures in a row, since a connection last proved to work.
     pub(crate) failures: u32,
+    /// When its connection came about.
+    pub(crate) connected_at: Instant,
     /// Where it stands in its set's list of slots.
     pub(crate) place: u32,
     /// The claim that was granted this slot but does not have it in hand yet, or `NONE`.
@@ -188,6 +191,7 @@ impl Slot {
             generation: number as u32,
             attempt: 0,
             failures: 0,
+            connected_at: Instant::EPOCH,
             place,
             holder: NONE,
             phase: Phase::BackingOff,
@@ -229,6 +233,6 @@ mod tests {
 
     #[test]
     fn a_slot_stays_small() {
-        assert!(size_of::<Slot>() <= 40, "{}", size_of::<Slot>());
+        assert!(size_of::<Slot>() <= 48, "{}", size_of::<Slot>());
     }
 }

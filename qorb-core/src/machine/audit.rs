@@ -174,6 +174,8 @@ impl Machine {
                     holds(!(waits && probes), || {
                         format!("{name} probes and waits for its turn")
                     })?;
+                    let crowded = self.crowded.contains(&index);
+                    equal(&format!("crowd of {name}"), &crowded, &(slots > 1))?;
                     let waiting = self.count_phase(set, Phase::BackingOff);
                     let enough = (slots > 0) == probes && (waiting == 0 || slots == 1);
                     holds(enough, || {
@@ -184,7 +186,8 @@ impl Machine {
                     })?;
                 }
                 Standing::Sound | Standing::Draining => {
-                    holds(!waits && !probes, || {
+                    let crowded = self.crowded.contains(&index);
+                    holds(!waits && !probes && !crowded, || {
                         format!("{name} probes or waits, yet is not failing")
                     })?;
                 }

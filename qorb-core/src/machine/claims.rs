@@ -12,8 +12,8 @@ use crate::slot::Phase;
 use crate::time::Instant;
 
 impl Machine {
-    /// Claims a slot at once, or not at all: the claim may then [`enqueue`](Self::enqueue) its ticket. Newcomers never overtake: while others wait, there is nothing to be had
-    /// here (promise 5).
+    /// Claims a slot at once, or not at all: the claim may then [`enqueue`](Self::enqueue) its ticket.
+    /// Newcomers never overtake: while others wait, there is nothing to be had here (promise 5).
     ///
     /// Constant time.
     #[inline]
@@ -149,6 +149,7 @@ impl Machine {
         };
         self.queue.remove(claim);
         self.slots[slot.index()].holder = NONE;
+        self.proved(slot.index);
         true
     }
 

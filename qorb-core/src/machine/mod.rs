@@ -128,6 +128,8 @@ pub struct Machine {
     failing: usize,
     /// Failing sets that have their slot.
     probing: BTreeSet<u32>,
+    /// Failing sets with more than one connect under way: more than they are entitled to, while nobody needs the room.
+    crowded: BTreeSet<u32>,
     /// Failing sets that wait for one, by when they are due.
     turns: BTreeSet<(Instant, u32)>,
     rebalance_at: Option<Instant>,
@@ -177,6 +179,7 @@ impl Machine {
             draining: 0,
             failing: 0,
             probing: BTreeSet::new(),
+            crowded: BTreeSet::new(),
             turns: BTreeSet::new(),
             queue: Queue::new(),
             outputs: VecDeque::new(),

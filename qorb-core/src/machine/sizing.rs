@@ -7,11 +7,12 @@
 //! moment, and a pool that has what it wants leaves further backends in peace.
 //!
 //! A backend whose last connection fails, or whose first does not come, is *failing*: it leaves the deal, and
-//! keeps one slot that probes it; connects that are under way by then may finish. Probes hold at most half of `max_slots`. Where more backends fail than
-//! that, they take turns by when they are due, and whoever has just failed yields to whoever is due before
-//! it.
+//! keeps one slot that probes it; connects that are under way by then may finish. Probes hold at most half of
+//! `max_slots`. Where more backends fail than that, they take turns by when they are due, and whoever has
+//! just failed yields to whoever is due before it.
 
 use super::Machine;
+use crate::backoff;
 use crate::event::{Event, Observer};
 use crate::set::Standing;
 use crate::slot::Phase;
@@ -27,11 +28,11 @@ impl Machine {
         wanted.min(self.most_shared()) as u64
     }
 
-    /// How many slots there can be besides probes.
+    /// How many slots there can be besides probes and what clients hold of backends that have gone.
     #[inline]
-    fn most_shared(&self) -> usize {
+    pub(super) fn most_shared(&self) -> usize {
         let probes = self.failing.min(self.most_probes());
-        self.policy.max_slots - probes
+        self.policy.max_slots.saturating_sub(probes + self.leaving)
     }
 
     /// How many slots probes may hold. Where there is only one slot in all, it probes if nothing else can be
@@ -58,7 +59,8 @@ impl Machine {
     pub(super) fn can_grow(&self) -> bool {
         let wanting = !self.hungry.is_empty()
             || (!self.turns.is_empty() && self.probing.len() < self.most_probes());
-        wanting && self.has_room() && self.update.is_none()
+        let room = self.has_room() || !self.crowded.is_empty();
+        wanting && room && self.update.is_none()
     }
 
     #[inline]
@@ -80,19 +82,14 @@ impl Machine {
             }
         }
         self.demand_changed();
-        while self.probing.len() > self.most_probes() {
-            let Some(&set) = self.probing.last() else {
-                break;
-            };
-            if !self.withdraw_probe(now, set, observer) {
+        while self.probing.len() > self.most_probes() && self.withdraw_probe(now, observer) {}
+        while self.probing.len() < self.most_probes() && !self.turns.is_empty() {
+            if !self.has_room() && !self.make_room(now, observer) {
                 break;
             }
-        }
-        while self.has_room() && self.probing.len() < self.most_probes() {
-            let Some((due, set)) = self.turns.pop_first() else {
-                break;
-            };
-            self.open_probe(now, due, set, observer);
+            if let Some((due, set)) = self.turns.pop_first() {
+                self.open_probe(now, due, set, observer);
+            }
         }
         if !self.hungry.is_empty() {
             // The shares may still be those of a greater load.
@@ -101,12 +98,52 @@ impl Machine {
             self.review_changed();
         }
         for _ in 0..GROWTH_SLICE {
-            let Some(&set) = self.hungry.first().filter(|_| self.has_room()) else {
+            let Some(&set) = self.hungry.first() else {
                 break;
             };
-            let index = self.add_slot(set);
+            if !self.has_room() && !self.make_room(now, observer) {
+                break;
+            }
+            self.open(now, set, observer);
+        }
+    }
+
+    /// Opens a slot on a sound backend. It connects at once, unless a connection to that backend broke and none has
+    /// proved to work since: then it waits as the broken one does.
+    fn open(&mut self, now: Instant, set_index: u32, observer: &mut impl Observer) {
+        let index = self.add_slot(set_index);
+        let not_before = self.sets[set_index as usize].not_before;
+        if not_before > now {
+            self.slot_timers.arm(index, Some(not_before));
+        } else {
             self.attempt(now, index, observer);
-            self.review(set);
+        }
+        self.review(set_index);
+    }
+
+    /// Somebody needs room: of the connects that failing backends have under way beyond one each, the latest is
+    /// stopped.
+    fn make_room(&mut self, now: Instant, observer: &mut impl Observer) -> bool {
+        let Some(&set_index) = self.crowded.last() else {
+            return false;
+        };
+        let slots = self.sets[set_index as usize].slots.iter().copied();
+        let attempts = slots.filter(|&it| self.slots[it as usize].phase == Phase::Attempting);
+        let latest = attempts.max_by_key(|&it| self.slots[it as usize].number);
+        if let Some(index) = latest {
+            self.retire(now, index, observer);
+        }
+        self.note_crowd(set_index);
+        latest.is_some()
+    }
+
+    /// Whether the set is failing and has more than one connect under way, as the books are to have it.
+    fn note_crowd(&mut self, set_index: u32) {
+        let set = &self.sets[set_index as usize];
+        if set.standing == Standing::Failing && set.stats.connecting_slots > 1 {
+            self.crowded.insert(set_index);
+        } else {
+            self.crowded.remove(&set_index);
         }
     }
 
@@ -202,6 +239,10 @@ impl Machine {
         let mut others = self.sets[set_index as usize].slots.clone();
         others.retain(|&other| other != keeper);
         others.retain(|&other| self.slots[other as usize].phase == Phase::BackingOff);
+        let failures = others
+            .iter()
+            .map(|&other| self.slots[other as usize].failures);
+        self.sets[set_index as usize].probe_failures = failures.max().unwrap_or(0);
         for other in others {
             self.retire(self.now, other, observer);
         }
@@ -214,6 +255,7 @@ impl Machine {
         let set = &mut self.sets[set_index as usize];
         set.has_connected = true;
         if set.standing == Standing::Failing {
+            set.probe_failures = 0;
             self.leave_probing(set_index);
             self.admit(set_index);
         } else if self.on_trial.contains(&set_index) {
@@ -229,7 +271,8 @@ impl Machine {
         let others_work = self.some_work();
         let set = &mut self.sets[set_index as usize];
         set.standing = Standing::Sound;
-        if others_work && !set.has_connected {
+        let is_new = set.slots.is_empty() || self.on_trial.contains(&set_index);
+        if others_work && !set.has_connected && is_new {
             cap = 1;
             self.on_trial.insert(set_index);
         } else {
@@ -241,8 +284,8 @@ impl Machine {
         self.review(set_index);
     }
 
-    /// Whether any backend that the resolver still names has a connection. Of those that it does not, only what
-    /// clients hold is connected.
+    /// Whether any backend that the resolver still names has a connection. Of those that it does not, only what clients
+    /// hold is connected, and for a moment what is being recycled after that.
     #[inline]
     fn some_work(&self) -> bool {
         self.connected() > self.leaving
@@ -252,6 +295,7 @@ impl Machine {
     pub(super) fn leave_probing(&mut self, set_index: u32) {
         self.failing -= 1;
         self.probing.remove(&set_index);
+        self.crowded.remove(&set_index);
         let due = self.sets[set_index as usize].due;
         self.turns.remove(&(due, set_index));
     }
@@ -265,9 +309,23 @@ impl Machine {
         due: Option<Instant>,
         observer: &mut impl Observer,
     ) {
-        if self.sets[set_index as usize].stats.connecting_slots > 1 {
+        let set = &mut self.sets[set_index as usize];
+        let own = self.slots[index as usize].failures;
+        let failures = own.max(set.probe_failures);
+        set.probe_failures = failures;
+        if set.stats.connecting_slots > 1 {
             self.retire(self.now, index, observer);
+            self.note_crowd(set_index);
             return;
+        }
+        self.note_crowd(set_index);
+        let mut due = due;
+        if failures > own {
+            // It goes on from where those that were given up had come to.
+            self.slots[index as usize].failures = failures;
+            let delay = backoff::delay(&self.policy.set_config, failures, &mut self.dice);
+            due = self.now.after(delay);
+            self.slot_timers.arm(index, due);
         }
         let first = self.turns.first().map(|&(first, _)| first);
         let is_due = first.is_some_and(|first| due.is_none_or(|due| first <= due));
@@ -293,17 +351,14 @@ impl Machine {
         self.retire(self.now, index, observer);
     }
 
-    /// There are more probes than may be; this one's set waits for its turn, unless its connect is under way: that
-    /// is let finish.
-    fn withdraw_probe(
-        &mut self,
-        now: Instant,
-        set_index: u32,
-        observer: &mut impl Observer,
-    ) -> bool {
-        let mut slots = self.sets[set_index as usize].slots.iter();
-        let idle = slots.find(|&&index| self.slots[index as usize].phase == Phase::BackingOff);
-        let Some(&index) = idle else {
+    /// There are more probes than may be: one whose connect is not under way waits for its turn.
+    fn withdraw_probe(&mut self, now: Instant, observer: &mut impl Observer) -> bool {
+        let waiting = |&set_index: &u32| {
+            let mut slots = self.sets[set_index as usize].slots.iter();
+            let waits = |&&it: &&u32| self.slots[it as usize].phase == Phase::BackingOff;
+            slots.find(waits).map(|&index| (set_index, index))
+        };
+        let Some((set_index, index)) = self.probing.iter().rev().find_map(waiting) else {
             return false;
         };
         let due = self.slot_timers.of(index).map(|at| at.max(now));

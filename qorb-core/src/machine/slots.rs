@@ -35,6 +35,10 @@ impl Machine {
         let (slot, backend) = self.names(index);
         observer.observe(&Event::ConnectDone { slot, backend });
         self.welcome(set);
+        let breaks_in_row = self.sets[set as usize].breaks_in_row;
+        let entry = &mut self.slots[index as usize];
+        entry.failures = entry.failures.max(breaks_in_row);
+        entry.connected_at = now;
         self.rest(now, index, observer);
         Some(())
     }
@@ -255,22 +259,27 @@ impl Machine {
 
     /// The slot has no connection any more, or got none. It tries again after a wait, unless nobody wants it.
     ///
-    /// Failures in a row are forgotten only when a connection has proved to work, not when it merely came about: a
-    /// backend that accepts connections and breaks them is not hammered, by old slots or by new ones.
+    /// Failures in a row are forgotten only when a connection has proved to work, or has lived longer than any wait,
+    /// not when it merely came about: a backend that accepts connections and breaks them is not hammered, by old
+    /// slots or by new ones.
     pub(super) fn fail(&mut self, now: Instant, index: u32, observer: &mut impl Observer) {
         if self.is_unwanted(index) {
             self.end(index, observer);
             return;
+        }
+        let was_connected = self.slots[index as usize].phase.state().is_connected();
+        if was_connected {
+            self.totals.closed += 1;
+            let age = now.since(self.slots[index as usize].connected_at);
+            if age >= self.policy.set_config.max_connection_backoff {
+                self.proved(index);
+            }
         }
         let slot = &mut self.slots[index as usize];
         slot.holder = NONE;
         slot.failures = slot.failures.saturating_add(1);
         let (failures, set_index) = (slot.failures, slot.set);
         let set = &mut self.sets[set_index as usize];
-        if slot.phase.state().is_connected() {
-            self.totals.closed += 1;
-            set.breaks_in_row = set.breaks_in_row.max(failures);
-        }
         // A probe that fails says nothing new: it is not to be held against the backend once it is back.
         if set.standing == Standing::Sound {
             set.failures.record(now);
@@ -279,6 +288,11 @@ impl Machine {
         let delay = backoff::delay(&self.policy.set_config, failures, &mut self.dice);
         let due = now.after(delay);
         self.slot_timers.arm(index, due);
+        if was_connected {
+            let set = &mut self.sets[set_index as usize];
+            set.breaks_in_row = set.breaks_in_row.max(failures);
+            set.not_before = set.not_before.max(due.unwrap_or(set.not_before));
+        }
         match self.sets[set_index as usize].standing {
             Standing::Sound if !self.sets[set_index as usize].is_online() => {
                 self.demote(set_index, index, due, observer);
@@ -293,7 +307,9 @@ impl Machine {
     pub(super) fn proved(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
         slot.failures = 0;
-        self.sets[slot.set as usize].breaks_in_row = 0;
+        let set = &mut self.sets[slot.set as usize];
+        set.breaks_in_row = 0;
+        set.not_before = Instant::EPOCH;
     }
 
     /// A connection that nobody uses: it goes to who waits, or rests until it is claimed or checked, or is

@@ -182,6 +182,9 @@ impl Machine {
             Standing::Draining => debug_assert!(false, "it drains already"),
         }
         self.on_trial.remove(&set_index);
+        // What clients hold here counts against the cap, and so is not there for others.
+        let most = self.most_shared() as u64;
+        self.shares.lower(most);
         self.review_changed();
         self.review(set_index);
         if slots.is_empty() {

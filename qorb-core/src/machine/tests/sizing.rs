@@ -242,20 +242,20 @@ fn probes_hold_at_most_half_of_all_slots_and_take_turns() {
     pool.expect(&[]);
     // Two keep their slots; the others wait for their turn.
     pool.expect_spread(&[("a", 1), ("b", 1), ("c", 0), ("d", 0)]);
-    assert_eq!(pool.pass(ms(20)), ["20: connect a#1", "20: connect b#2"]);
+    assert_eq!(pool.pass(ms(20)), ["20: connect a#1", "20: connect b#6"]);
     // Who fails again yields to who is due, which are c and d now.
     pool.connect_failed("a#1");
-    pool.expect(&["connect c#6"]);
-    pool.connect_failed("b#2");
-    pool.expect(&["connect d#7"]);
-    pool.connect_failed("c#6");
-    pool.connect_failed("d#7");
+    pool.expect(&["connect c#7"]);
+    pool.connect_failed("b#6");
+    pool.expect(&["connect d#8"]);
+    pool.connect_failed("c#7");
+    pool.connect_failed("d#8");
     // They in turn are due 40 ms later, as a and b are, who waited longer.
     pool.expect_spread(&[("a", 1), ("b", 1), ("c", 0), ("d", 0)]);
-    assert_eq!(pool.pass(ms(40)), ["60: connect a#8", "60: connect b#9"]);
+    assert_eq!(pool.pass(ms(40)), ["60: connect a#9", "60: connect b#10"]);
     // One comes through, and takes part again at once; its place as a probe goes to the next.
-    pool.connect("a#8");
-    pool.expect(&["connect c#10", "connect a#11"]);
+    pool.connect("a#9");
+    pool.expect(&["connect c#11", "connect a#12"]);
 }
 
 #[test]
@@ -468,4 +468,55 @@ fn what_clients_hold_of_a_backend_that_has_gone_needs_no_slots_elsewhere() {
         pool.give_back(grant, Returned::Healthy);
     }
     pool.expect_spread(&[("b", 6)]);
+}
+
+#[test]
+fn connects_under_way_on_a_failing_backend_make_room_for_those_that_work() {
+    let mut pool = Pool::new(Policy {
+        spares_wanted: 4,
+        ..small()
+    });
+    pool.backends(&["a"]);
+    pool.expect(&["connect a#1", "connect a#2", "connect a#3", "connect a#4"]);
+    pool.backends(&["a", "b"]);
+    pool.expect(&[]);
+    // As long as a may work, it keeps what it has. Once it fails, the room goes to b, but for one connect.
+    pool.connect_failed("a#4");
+    let mut outputs = pool.outputs();
+    outputs.sort();
+    assert_eq!(
+        outputs,
+        [
+            "abort a#2",
+            "abort a#3",
+            "connect b#5",
+            "connect b#6",
+            "connect b#7"
+        ]
+    );
+    pool.expect_spread(&[("a", 1), ("b", 3)]);
+}
+
+#[test]
+fn what_clients_hold_of_a_backend_that_has_gone_does_not_keep_newcomers_out() {
+    let mut pool = Pool::connected_to(
+        Policy {
+            spares_wanted: 4,
+            ..small()
+        },
+        &["a", "b"],
+    );
+    let held: Vec<Grant> = (0..4).map(|_| pool.claim()).collect();
+    for grant in held {
+        if pool.name(grant.slot).starts_with('b') {
+            assert_eq!(pool.release(grant), Next::Idle);
+        }
+    }
+    pool.backends(&["b", "c"]);
+    pool.connect_all();
+    pool.pass(ms(10_000));
+    pool.connect_all();
+    pool.pass(ms(10_000));
+    pool.connect_all();
+    pool.expect_spread(&[("a", 2), ("b", 1), ("c", 1)]);
 }

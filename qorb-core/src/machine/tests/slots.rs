@@ -374,3 +374,65 @@ fn work_that_nobody_wants_any_more_is_told_to_have_ended() {
     assert_eq!(pool.told(&["failed"]), ["a#1 connect failed: Unwanted"]);
     assert_eq!(pool.machine.totals.connect_failures, 0);
 }
+
+#[test]
+fn a_backend_that_breaks_what_it_accepts_is_not_hammered_while_connects_overlap() {
+    // Connects take from one to eight milliseconds, so that some are always under way when a connection breaks; a
+    // claim waits all the time.
+    let mut pool = Pool::new(Policy {
+        claim_timeout: Duration::MAX,
+        ..Policy::default()
+    });
+    pool.backends(&["a"]);
+    let mut under_way: Vec<(Instant, JobId)> = Vec::new();
+    let mut connects = 0_usize;
+    let end = pool.now.after(ms(60_000)).unwrap();
+    while pool.now < end {
+        pool.now = pool.now.after(ms(1)).unwrap();
+        pool.machine.handle_timeout(pool.now, &mut ());
+        if pool.machine.waiting() == 0 {
+            let _ = pool.ask(Patience::Policy);
+        }
+        while let Some(output) = pool.machine.poll_output() {
+            match output {
+                Output::Connect { job, .. } => {
+                    connects += 1;
+                    let ready = pool.now.after(ms(1 + connects as u64 % 8)).unwrap();
+                    under_way.push((ready, job));
+                }
+                Output::Abort { job, .. } => under_way.retain(|&(_, it)| it != job),
+                Output::Grant { claim, .. } => {
+                    let grant = pool.machine.collect(claim, &mut ()).unwrap();
+                    pool.give_back(grant, Returned::Broken);
+                    let _ = pool.ask(Patience::Policy);
+                }
+                _ => {}
+            }
+        }
+        let now = pool.now;
+        for (_, job) in under_way.extract_if(.., |&mut (ready, _)| ready <= now) {
+            let _ = pool.input(Input::Connected(job));
+        }
+    }
+    assert!(connects < 15 * 16, "{connects} connects");
+}
+
+#[test]
+fn a_connection_that_lived_long_has_proved_to_work() {
+    let mut pool = Pool::connected_to(
+        Policy {
+            max_slots: 1,
+            ..small()
+        },
+        &["a"],
+    );
+    let day = Duration::from_secs(86_400);
+    for _ in 0..20 {
+        let grant = pool.claim();
+        pool.pass(day);
+        pool.give_back(grant, Returned::Broken);
+        let outputs = pool.pass(ms(20));
+        assert_eq!(outputs.len(), 1, "{outputs:?}");
+        pool.connect("a#1");
+    }
+}
