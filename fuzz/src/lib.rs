@@ -99,6 +99,9 @@ impl Script {
         };
         policy.set_config.max_count = 1 + usize::from(self.count % 6);
         policy.set_config.max_connection_backoff = millis(2_000);
+        if self.hooks & 4 != 0 {
+            policy.set_config.max_lifetime = millis(20_000);
+        }
         policy
     }
 

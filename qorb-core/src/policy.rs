@@ -53,6 +53,10 @@ pub struct SetConfig {
     pub health_check_timeout: Duration,
     /// How long a connect may take. Default 10 s; more than zero.
     pub connect_timeout: Duration,
+    /// How old a connection may grow: it is then replaced, at once if nobody uses it, and else when it comes back.
+    /// Default never; more than zero. Each connection's own life is shorter by up to an eighth, drawn anew, so that
+    /// those that came about together do not end together.
+    pub max_lifetime: Duration,
 }
 
 impl Default for Policy {
@@ -78,6 +82,7 @@ impl Default for SetConfig {
             health_interval: Duration::from_secs(30),
             health_check_timeout: Duration::from_secs(3),
             connect_timeout: Duration::from_secs(10),
+            max_lifetime: Duration::MAX,
         }
     }
 }
@@ -120,6 +125,7 @@ impl Policy {
                 "set_config.health_check_timeout",
             ),
             more_than_zero(&mut set.connect_timeout, "set_config.connect_timeout"),
+            some_life(&mut set.max_lifetime),
         ]
         .into_iter()
         .flatten()
@@ -150,6 +156,17 @@ fn more_than_zero(value: &mut Duration, field: &'static str) -> Option<PolicyErr
         PolicyError {
             field,
             fault: Fault::ZeroDuration,
+        }
+    })
+}
+
+/// The nearest possible value would have connections opened all the time, which nobody who writes zero can mean.
+fn some_life(value: &mut Duration) -> Option<PolicyError> {
+    value.is_zero().then(|| {
+        *value = Duration::MAX;
+        PolicyError {
+            field: "set_config.max_lifetime",
+            fault: Fault::NoLife,
         }
     })
 }
@@ -204,6 +221,9 @@ pub enum Fault {
     /// A duration that must pass is zero. Clamped to 1 ms.
     #[error("is zero, but must be longer (a millisecond, say)")]
     ZeroDuration,
+    /// Connections would be too old from the start. Clamped to `Duration::MAX`.
+    #[error("is zero, but must be longer, or Duration::MAX for no limit")]
+    NoLife,
     /// The greatest wait is less than the least. Clamped to the least.
     #[error("is {value:?}, but must be at least set_config.min_connection_backoff, {minimum:?}")]
     BelowMinimum {
@@ -243,13 +263,14 @@ mod tests {
         assert_eq!(set.health_interval, Duration::from_secs(30));
         assert_eq!(set.health_check_timeout, Duration::from_secs(3));
         assert_eq!(set.connect_timeout, Duration::from_secs(10));
+        assert_eq!(set.max_lifetime, Duration::MAX);
         assert!(policy.check().is_ok());
     }
 
     type Change = fn(&mut Policy);
 
     /// Every way in which one field can be impossible.
-    const IMPOSSIBLE: [(&str, Change); 9] = [
+    const IMPOSSIBLE: [(&str, Change); 10] = [
         ("max_slots", |p| p.max_slots = 0),
         ("max_slots", |p| p.max_slots = SLOT_LIMIT + 1),
         ("rebalance_interval", |p| {
@@ -270,6 +291,9 @@ mod tests {
         }),
         ("set_config.connect_timeout", |p| {
             p.set_config.connect_timeout = Duration::ZERO;
+        }),
+        ("set_config.max_lifetime", |p| {
+            p.set_config.max_lifetime = Duration::ZERO;
         }),
     ];
 

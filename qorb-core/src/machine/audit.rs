@@ -143,6 +143,15 @@ impl Machine {
             holds(placed, || {
                 format!("slot {index} is not where it should be in its set")
             })?;
+            holds(
+                !slot.expired || slot.phase == Phase::Claimed || !slot.phase.state().is_connected(),
+                || {
+                    format!(
+                        "slot {index} is {:?}, though its connection is too old",
+                        slot.phase
+                    )
+                },
+            )?;
             if slot.holder == NONE {
                 continue;
             }

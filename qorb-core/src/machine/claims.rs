@@ -38,7 +38,7 @@ impl Machine {
         let Some(index) = self.held(slot) else {
             return Next::Stale;
         };
-        if self.is_unwanted(index) {
+        if self.is_unwanted(index) || self.slots[index as usize].expired {
             return Next::Timed;
         }
         self.proved(index);

@@ -36,9 +36,11 @@ impl Machine {
         observer.observe(&Event::ConnectDone { slot, backend });
         self.welcome(set);
         let breaks_in_row = self.sets[set as usize].breaks_in_row;
+        let expires_at = self.draw_expiry(now);
         let entry = &mut self.slots[index as usize];
         entry.failures = entry.failures.max(breaks_in_row);
         entry.connected_at = now;
+        (entry.expires_at, entry.expired) = (expires_at, false);
         self.rest(now, index, observer);
         Some(())
     }
@@ -155,8 +157,13 @@ impl Machine {
         let (connect, check) = (set_config.connect_timeout, set_config.health_check_timeout);
         match self.slots[index as usize].phase {
             Phase::BackingOff => self.attempt(now, index, observer),
+            Phase::Unclaimed if self.is_too_old(now, index) => self.retire(now, index, observer),
             Phase::Unclaimed => self.look_after(now, index, observer),
-            Phase::Claimed => self.arm_health(now, index),
+            Phase::Claimed if self.is_too_old(now, index) => {
+                self.slots[index as usize].expired = true;
+                self.slot_timers.disarm(index);
+            }
+            Phase::Claimed => self.arm_rest(now, index),
             Phase::Attempting => {
                 self.abort(index, Abort::Timeout(connect));
                 self.give_up_connect(now, index, Reason::Timeout(connect), observer);
@@ -179,7 +186,7 @@ impl Machine {
     /// The health interval has passed: checks the connection, unless it was used meanwhile.
     fn look_after(&mut self, now: Instant, index: u32, observer: &mut impl Observer) {
         if mem::take(&mut self.slots[index as usize].used) {
-            self.arm_health(now, index);
+            self.arm_rest(now, index);
             return;
         }
         self.unlist(index);
@@ -312,14 +319,14 @@ impl Machine {
         set.not_before = Instant::EPOCH;
     }
 
-    /// A connection that nobody uses: it goes to who waits, or rests until it is claimed or checked, or is
-    /// closed because the slot is no longer wanted.
+    /// A connection that nobody uses: it goes to who waits, or rests until it is claimed or checked, or is closed because
+    /// it is too old or its slot no longer wanted. Where the slot is missed, another takes its place.
     fn rest(&mut self, now: Instant, index: u32, observer: &mut impl Observer) {
-        if self.is_unwanted(index) {
+        if self.is_unwanted(index) || self.is_too_old(now, index) {
             self.close(now, index, observer);
             return;
         }
-        self.arm_health(now, index);
+        self.arm_rest(now, index);
         self.slots[index as usize].used = false;
         if let Some(claim) = self.offer(index, observer) {
             let slot = self.id(index);
@@ -507,13 +514,29 @@ impl Machine {
         present.then_some(job.slot.index)
     }
 
-    /// When next to look after an unused connection. A little later than asked for, by up to an eighth, so that
-    /// connections which came about together are not all checked together.
-    fn arm_health(&mut self, now: Instant, index: u32) {
+    /// When next to look after a connection: when it is to be checked, unless it is too old before. The check is a
+    /// little later than asked for, by up to an eighth, so that connections which came about together are not all
+    /// checked together.
+    fn arm_rest(&mut self, now: Instant, index: u32) {
         let interval = self.policy.set_config.health_interval;
-        let at = self.hooks.is_valid.then(|| now.after(interval)).flatten();
-        let at = at.and_then(|at| at.after(self.dice.within(interval / 8)));
-        self.slot_timers.arm(index, at);
+        let check = self.hooks.is_valid.then(|| now.after(interval)).flatten();
+        let check = check.and_then(|at| at.after(self.dice.within(interval / 8)));
+        let end = self.slots[index as usize].expires_at;
+        let first = [check, end].into_iter().flatten().min();
+        self.slot_timers.arm(index, first);
+    }
+
+    /// When a connection that came about now is too old.
+    fn draw_expiry(&mut self, now: Instant) -> Option<Instant> {
+        let longest = self.policy.set_config.max_lifetime;
+        now.after(longest)?;
+        let shorter = self.dice.within(longest / 8);
+        now.after(longest.saturating_sub(shorter))
+    }
+
+    fn is_too_old(&self, now: Instant, index: u32) -> bool {
+        let expires_at = self.slots[index as usize].expires_at;
+        expires_at.is_some_and(|at| at <= now)
     }
 
     /// Whether the slot is to end rather than to go on.

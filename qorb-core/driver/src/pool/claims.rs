@@ -8,7 +8,7 @@ use qorb_core::io::{Admission, Grant, Handled, Input, Patience, Refusal, Returne
 use crate::backend::{Connection, Error as BackendError};
 use crate::inbox::{Content, Granted, Queued};
 use crate::panics::quietly;
-use crate::pool::error::{Attempt, Error, LastFailure};
+use crate::pool::error::{Attempt, End, Error, LastFailure};
 use crate::pool::shared::{Now, Shared, words_of};
 use crate::pool::state::State;
 use crate::runtime::Runtime;
@@ -245,8 +245,20 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
                 waiting: state.machine.waiting(),
             },
             Refusal::AcquireFailed => Error::AcquireFailed { pool, last: own },
-            Refusal::Terminated => Error::Terminated { pool },
+            Refusal::Terminated => Error::Terminated {
+                pool,
+                end: self.end(),
+            },
             refusal => Error::Refused { pool, refusal },
+        }
+    }
+
+    /// What ended the pool, given that it has ended.
+    pub(crate) fn end(&self) -> End {
+        if self.runtime_gone.load(Ordering::Relaxed) {
+            End::RuntimeGone
+        } else {
+            End::Terminated
         }
     }
 

@@ -57,6 +57,8 @@ pub enum Error {
     Terminated {
         /// The pool.
         pool: Arc<str>,
+        /// What ended it.
+        end: End,
     },
     /// More connections were waited for than the pool may ever have.
     TooMany {
@@ -144,9 +146,19 @@ impl fmt::Display for Error {
                 f,
                 "no connection of pool \"{pool}\" could be prepared; last, {last}; check the connector's on_acquire"
             ),
-            Self::Terminated { pool } => {
+            Self::Terminated {
+                pool,
+                end: End::Terminated,
+            } => {
                 write!(f, "pool \"{pool}\" has been terminated; make a new one")
             }
+            Self::Terminated {
+                pool,
+                end: End::RuntimeGone,
+            } => write!(
+                f,
+                "pool \"{pool}\" has ended with the runtime that it was built in, which was shut down; build it in a runtime that outlives its users (a test's own does not outlive the test), or one pool in each runtime"
+            ),
             Self::TooMany {
                 pool,
                 wanted,
@@ -167,6 +179,16 @@ impl std::error::Error for Error {
         let failure = self.last_failure()?;
         Some(failure.error())
     }
+}
+
+/// What ended a pool.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum End {
+    /// Somebody terminated it, or dropped its last clone.
+    Terminated,
+    /// Its runtime was shut down.
+    RuntimeGone,
 }
 
 /// What went wrong with a backend.

@@ -28,7 +28,7 @@ use crate::sync::Arc;
 use shared::Shared;
 
 pub use builder::Builder;
-pub use error::{Attempt, BuildError, Error, LastFailure, RegistrationError};
+pub use error::{Attempt, BuildError, End, Error, LastFailure, RegistrationError};
 pub use ready::Ready;
 pub use stats_stream::StatsStream;
 pub use terminate::{Terminate, Terminated};

@@ -30,6 +30,8 @@ pub(crate) struct Shared<Conn: Connection, R: Runtime> {
     pub(crate) hooks: Hooks,
     /// The last claim that came had to wait, so the next had better be prepared to.
     pub(super) crowded: AtomicBool,
+    /// The runtime was shut down under the pool, which ended it.
+    pub(super) runtime_gone: AtomicBool,
     /// Raised when the steward's timer would go off too late, and when the pool has ended.
     pub(super) steward: Signal,
     pub(super) state: Mutex<State<Conn>>,
@@ -69,6 +71,7 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
             connector,
             hooks,
             crowded: AtomicBool::new(false),
+            runtime_gone: AtomicBool::new(false),
             steward: Signal::default(),
             state: Mutex::new(State::new(machine(Instant::EPOCH))),
             launcher: Mutex::new(Launcher {

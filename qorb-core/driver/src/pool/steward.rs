@@ -13,7 +13,7 @@ use crate::panics::{caught, quietly};
 use crate::pool::shared::Shared;
 use crate::resolver::Resolver;
 use crate::runtime::{Runtime, Timer};
-use crate::sync::Arc;
+use crate::sync::{Arc, Ordering};
 
 pub(super) struct Steward<Conn: Connection, R: Runtime> {
     shared: Arc<Shared<Conn, R>>,
@@ -117,7 +117,7 @@ impl<Conn: Connection, R: Runtime> Drop for Steward<Conn, R> {
     fn drop(&mut self) {
         self.dismiss_resolver();
         if !self.finished {
-            quietly(|| self.shared.terminate());
+            self.shared.runtime_lost();
         }
     }
 }
@@ -156,6 +156,14 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
                 over: state.is_over(),
             }
         })
+    }
+
+    /// Ends the pool, unless it has ended already, for its runtime has.
+    fn runtime_lost(self: &Arc<Self>) {
+        let alive = !self.state.lock().machine.is_terminated();
+        // First, for whoever is refused is told why.
+        self.runtime_gone.store(alive, Ordering::Relaxed);
+        quietly(|| self.terminate());
     }
 
     /// Ends the pool: refuses who waits, closes what is idle, stops what is under way.

@@ -2,17 +2,6 @@
 
 use super::*;
 
-/// One slot, which a client holds.
-fn one_slot_held() -> (Pool, Grant) {
-    let policy = Policy {
-        max_slots: 1,
-        ..small()
-    };
-    let mut pool = Pool::connected_to(policy, &["a"]);
-    let grant = pool.claim();
-    (pool, grant)
-}
-
 #[test]
 fn an_idle_slot_is_granted_at_once_and_comes_back() {
     let mut pool = Pool::connected_to(small(), &["a"]);
@@ -51,31 +40,6 @@ fn a_waiting_claim_gets_the_next_connection_that_comes_back() {
     assert_eq!(pool.release(held), Next::Grant(pool.claims[&claim]));
     assert_eq!(pool.collect(claim).slot, held.slot);
     pool.expect(&[]);
-}
-
-#[test]
-fn promise_5_first_come_first_served_and_newcomers_never_overtake() {
-    let (mut pool, held) = one_slot_held();
-    let first = pool.wait(Patience::Policy);
-    let second = pool.wait(Patience::Policy);
-    assert_eq!(pool.release(held), Next::Grant(pool.claims[&first]));
-    // The first has not come for its slot yet; a newcomer finds nothing.
-    assert_eq!(pool.ask(Patience::AtOnce), Err(Refusal::AllClaimsUsed));
-    let held = pool.collect(first);
-    assert_eq!(pool.release(held), Next::Grant(pool.claims[&second]));
-}
-
-#[test]
-fn promise_4_the_deadline_refuses_exactly_when_it_comes_and_says_why() {
-    let (mut pool, _held) = one_slot_held();
-    pool.wait(Patience::Policy);
-    pool.wait(Patience::Within(ms(10)));
-    pool.wait(Patience::Within(Duration::MAX));
-    assert_eq!(pool.pass(ms(9)), [""; 0]);
-    assert_eq!(pool.pass(ms(1)), ["10: refuse claim 3: AllClaimsUsed"]);
-    assert_eq!(pool.pass(ms(989)), [""; 0]);
-    assert_eq!(pool.pass(ms(1)), ["1000: refuse claim 2: AllClaimsUsed"]);
-    assert_eq!(pool.machine.waiting(), 1);
 }
 
 #[test]
@@ -120,35 +84,6 @@ fn a_bounded_queue_refuses_who_does_not_fit() {
 }
 
 #[test]
-fn promise_10_a_cancelled_waiter_leaves_nothing() {
-    let (mut pool, held) = one_slot_held();
-    let first = pool.wait(Patience::Policy);
-    let second = pool.wait(Patience::Policy);
-    assert_eq!(pool.machine.cancel(pool.claims[&first], &mut ()), None);
-    pool.audit();
-    assert_eq!(pool.release(held), Next::Grant(pool.claims[&second]));
-    let held = pool.collect(second);
-    assert_eq!(pool.release(held), Next::Idle);
-    assert_eq!(pool.machine.totals.granted, 2);
-    assert_eq!(pool.pass(ms(2_000)), [""; 0]);
-}
-
-#[test]
-fn promise_10_a_grant_that_nobody_comes_for_goes_to_the_next() {
-    let (mut pool, held) = one_slot_held();
-    let first = pool.wait(Patience::Policy);
-    let second = pool.wait(Patience::Policy);
-    pool.release(held);
-    assert_eq!(
-        pool.machine.cancel(pool.claims[&first], &mut ()),
-        Some(held.slot)
-    );
-    assert_eq!(pool.release(held), Next::Grant(pool.claims[&second]));
-    assert_eq!(pool.collect(second).slot, held.slot);
-    assert_eq!(pool.machine.collect(pool.claims[&first], &mut ()), None);
-}
-
-#[test]
 fn a_granted_claim_outlives_its_deadline() {
     let (mut pool, held) = one_slot_held();
     let claim = pool.wait(Patience::Within(ms(10)));
@@ -156,41 +91,6 @@ fn a_granted_claim_outlives_its_deadline() {
     pool.release(held);
     assert_eq!(pool.pass(ms(100)), [""; 0]);
     pool.collect(claim);
-}
-
-#[test]
-fn promise_5_a_claim_whose_on_acquire_failed_tries_another_before_all_others() {
-    let policy = Policy {
-        max_slots: 2,
-        ..small()
-    };
-    let mut pool = Pool::connected_to(policy, &["a"]);
-    let one = pool.claim();
-    let two = pool.claim();
-    let waiting = pool.wait(Patience::Policy);
-    let id = pool
-        .machine
-        .acquiring(pool.now, one, Patience::Policy, &mut ())
-        .unwrap();
-    let failed = pool
-        .machine
-        .acquire_failed(pool.now, id, &"no such role", &mut pool.events);
-    let Ok(Admission::Waiting(id)) = failed else {
-        panic!("it waits for another: {failed:?}")
-    };
-    pool.audit();
-    assert_eq!(
-        pool.told(&["acquire failed"]),
-        ["claim 1 acquire failed: no such role"]
-    );
-    // The connection that failed is retired with back-off.
-    pool.claims.insert(1, id);
-    assert_eq!(pool.release(two), Next::Grant(id));
-    let grant = pool.collect(1);
-    assert_eq!((grant.slot, grant.ticket.number), (two.slot, 1));
-    assert_eq!(pool.pass(ms(20)), ["20: connect a#2"]);
-    pool.connect("a#2");
-    pool.expect(&[&format!("grant claim {waiting}: a#2")]);
 }
 
 #[test]
@@ -220,52 +120,6 @@ fn a_claim_that_will_not_wait_tries_what_is_there_and_no_more() {
         (pool.machine.waiting(), pool.machine.totals.refused),
         (0, 1)
     );
-}
-
-#[test]
-fn promise_4_on_acquire_counts_against_the_deadline_retries_included() {
-    let mut pool = Pool::connected_to(
-        Policy {
-            spares_wanted: 4,
-            ..small()
-        },
-        &["a"],
-    );
-    let mut grant = pool.claim();
-    // Each try takes 30 ms and fails, and the claim has 100 ms.
-    for _ in 0..3 {
-        let id = pool
-            .machine
-            .acquiring(pool.now, grant, Patience::Within(ms(100)), &mut ())
-            .unwrap();
-        pool.claims.insert(1, id);
-        pool.pass(ms(30));
-        let failed = pool.machine.acquire_failed(pool.now, id, &"no", &mut ());
-        let Ok(Admission::Granted(next)) = failed else {
-            panic!("there were idle slots: {failed:?}")
-        };
-        grant = next;
-    }
-    let id = pool
-        .machine
-        .acquiring(pool.now, grant, Patience::Policy, &mut ())
-        .unwrap();
-    pool.claims.insert(1, id);
-    pool.events.0.clear();
-    let outputs = pool.pass(ms(10));
-    assert_eq!(
-        outputs.last().unwrap(),
-        "100: refuse claim 1: AcquireFailed"
-    );
-    assert_eq!(
-        pool.told(&["claim 1"]),
-        [
-            "claim 1 acquire failed: Timeout after 0.1s",
-            "claim 1 failed: AcquireFailed"
-        ]
-    );
-    assert!(!pool.machine.acquired(id, &mut ()));
-    pool.give_back(grant, Returned::Broken);
 }
 
 #[test]

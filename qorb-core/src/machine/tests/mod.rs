@@ -6,6 +6,8 @@
 //! stops at every deadline on the way, exactly. After every call everything is recounted.
 
 mod claims;
+mod lifetime;
+mod promises;
 mod sizing;
 mod slots;
 mod update;
@@ -25,7 +27,7 @@ use crate::io::{
     Abort, Admission, Grant, Handled, Hooks, Input, Next, Output, Patience, Refusal, Returned,
     Wakeup,
 };
-use crate::policy::Policy;
+use crate::policy::{CheckedPolicy, Policy};
 use crate::time::Instant;
 
 /// A duration in milliseconds.
@@ -422,6 +424,31 @@ fn small() -> Policy {
         max_slots: 4,
         rebalance_interval: ms(10_000),
         claim_timeout: ms(1_000),
+        ..Policy::default()
+    }
+}
+
+/// One slot, which a client holds.
+fn one_slot_held() -> (Pool, Grant) {
+    one_slot_held_with(small())
+}
+
+fn one_slot_held_with(policy: Policy) -> (Pool, Grant) {
+    let policy = Policy {
+        max_slots: 1,
+        ..policy
+    };
+    let mut pool = Pool::connected_to(policy, &["a"]);
+    let grant = pool.claim();
+    (pool, grant)
+}
+
+/// Up to eight slots, six of them spare.
+fn eight() -> Policy {
+    Policy {
+        spares_wanted: 6,
+        max_slots: 8,
+        rebalance_interval: ms(10_000),
         ..Policy::default()
     }
 }

@@ -2,15 +2,6 @@
 
 use super::*;
 
-fn eight() -> Policy {
-    Policy {
-        spares_wanted: 6,
-        max_slots: 8,
-        rebalance_interval: ms(10_000),
-        ..Policy::default()
-    }
-}
-
 #[test]
 fn a_fresh_set_is_connected_to_evenly_from_the_first_moment() {
     let mut pool = Pool::new(eight());
@@ -23,21 +14,6 @@ fn a_fresh_set_is_connected_to_evenly_from_the_first_moment() {
         "connect c#5",
         "connect c#6",
     ]);
-}
-
-#[test]
-fn promise_1_growth_follows_the_load_at_once_up_to_the_cap() {
-    let mut pool = Pool::connected_to(eight(), &["a", "b"]);
-    pool.expect_spread(&[("a", 3), ("b", 3)]);
-    pool.claim();
-    pool.expect(&["connect a#7"]);
-    pool.claim();
-    pool.expect(&["connect b#8"]);
-    for _ in 0..4 {
-        pool.claim();
-        pool.expect(&[]);
-    }
-    pool.expect_spread(&[("a", 4), ("b", 4)]);
 }
 
 #[test]
@@ -57,37 +33,6 @@ fn surplus_is_closed_at_the_tick_only() {
         ["RebalanceStart", "RebalanceDone"]
     );
     pool.expect_spread(&[("a", 6)]);
-}
-
-#[test]
-fn promise_12_a_backend_that_comes_back_gets_its_share_at_the_tick() {
-    let mut policy = eight();
-    policy.spares_wanted = 8;
-    let mut pool = Pool::connected_to(policy, &["a"]);
-    pool.expect_spread(&[("a", 8)]);
-    let held: Vec<Grant> = (0..6).map(|_| pool.claim()).collect();
-    pool.backends(&["a", "b"]);
-    pool.expect(&[]);
-    // What works is not given up for a newcomer that may not: it gets one slot until it has connected.
-    assert_eq!(
-        pool.pass(ms(10_000)),
-        ["10000: close a#1", "10000: connect b#9"]
-    );
-    pool.connect("b#9");
-    // At the next tick, a's idle one closes; of the claimed ones two are to end when they come back.
-    assert_eq!(
-        pool.pass(ms(10_000)),
-        ["20000: close a#2", "20000: connect b#10"]
-    );
-    pool.connect("b#10");
-    for grant in held {
-        match pool.release(grant) {
-            Next::Timed => pool.give_back(grant, Returned::Healthy),
-            next => assert_eq!(next, Next::Idle),
-        }
-    }
-    pool.connect_all();
-    pool.expect_spread(&[("a", 4), ("b", 4)]);
 }
 
 #[test]
@@ -127,19 +72,6 @@ fn weights_are_followed() {
     pool.pass(ms(10_000));
     pool.connect_all();
     pool.expect_spread(&[("a", 4), ("b", 4)]);
-}
-
-#[test]
-fn promise_1_the_cap_of_one_backend_holds() {
-    let mut policy = eight();
-    policy.set_config.max_count = 2;
-    let mut pool = Pool::connected_to(policy, &["a", "b"]);
-    pool.expect_spread(&[("a", 2), ("b", 2)]);
-    (0..4).for_each(|_| {
-        pool.claim();
-    });
-    pool.wait(Patience::Policy);
-    pool.expect(&[]);
 }
 
 #[test]
@@ -336,33 +268,6 @@ fn a_backend_never_to_be_retried_is_not() {
     pool.expect(&["connect a#1"]);
     pool.connect_failed("a#1");
     assert_eq!(pool.pass(Duration::from_secs(1_000_000)), [""; 0]);
-}
-
-#[test]
-fn promise_13_it_falls_quiet() {
-    let mut pool = Pool::connected_to(
-        Policy {
-            rebalance_interval: Duration::MAX,
-            ..eight()
-        },
-        &["a", "b"],
-    );
-    pool.machine.hooks = Hooks::NONE;
-    pool.pass(ms(40_000));
-    pool.connect_all();
-    let outputs = pool.outputs();
-    assert_eq!(outputs, [""; 0]);
-    let mut bare = Pool::with(
-        Policy {
-            rebalance_interval: Duration::MAX,
-            ..eight()
-        },
-        Hooks::NONE,
-        Dice::scripted([]),
-    );
-    bare.backends(&["a", "b"]);
-    bare.connect_all();
-    assert_eq!(bare.machine.poll_timeout(), None);
 }
 
 #[test]

@@ -69,33 +69,6 @@ fn several_addresses_of_one_name_are_several_backends() {
 }
 
 #[test]
-fn promise_1_a_backend_that_comes_back_while_draining_keeps_its_cap() {
-    let mut policy = Policy {
-        spares_wanted: 0,
-        max_slots: 8,
-        ..small()
-    };
-    policy.set_config.max_count = 2;
-    let mut pool = Pool::connected_to(
-        Policy {
-            spares_wanted: 2,
-            ..policy
-        },
-        &["a"],
-    );
-    let held = [pool.claim(), pool.claim()];
-    pool.backends(&[]);
-    pool.backends(&["a"]);
-    pool.expect(&[]);
-    // What clients hold is welcome again.
-    assert_eq!(
-        held.map(|grant| pool.release(grant)),
-        [Next::Idle, Next::Idle]
-    );
-    pool.expect_spread(&[("a", 2)]);
-}
-
-#[test]
 fn of_two_backends_with_one_identity_the_first_counts() {
     let mut pool = Pool::new(Policy {
         spares_wanted: 1,
@@ -170,52 +143,6 @@ fn a_newer_set_is_applied_after_one_that_is_being_applied() {
     pool.backends(&["a"]);
     pool.connect_all();
     pool.expect_spread(&[("a", 2)]);
-}
-
-#[test]
-fn promise_9_the_end_refuses_aborts_closes_and_nothing_else() {
-    let policy = Policy {
-        spares_wanted: 1,
-        max_slots: 3,
-        ..small()
-    };
-    let mut pool = Pool::connected_to(policy, &["a"]);
-    let held = pool.claim();
-    pool.connect_all();
-    let preparing = pool.claim();
-    pool.expect(&["connect a#3"]);
-    let id = pool
-        .machine
-        .acquiring(pool.now, preparing, Patience::Policy, &mut ())
-        .unwrap();
-    pool.claims.insert(2, id);
-    pool.wait(Patience::Policy);
-    pool.accept(Input::Terminate);
-    let mut outputs = pool.outputs();
-    outputs.sort();
-    assert_eq!(
-        outputs,
-        [
-            "abort a#3",
-            "refuse claim 2: Terminated",
-            "refuse claim 3: Terminated"
-        ]
-    );
-    // What clients hold is closed when it comes back.
-    assert_eq!(pool.release(held), Next::Timed);
-    pool.give_back(held, Returned::Healthy);
-    pool.expect(&["close a#1"]);
-    assert!(!pool.machine.acquired(id, &mut ()));
-    pool.give_back(preparing, Returned::Broken);
-    pool.expect(&[]);
-    assert_eq!(pool.machine.stats().total_slots, 0);
-    assert_eq!(pool.machine.poll_timeout(), None);
-    assert_eq!(pool.ask(Patience::Policy), Err(Refusal::Terminated));
-    assert_eq!(pool.input(Input::Terminate), Handled::Stale);
-    assert_eq!(
-        pool.input(Input::Backends([backend("b")].into())),
-        Handled::Stale
-    );
 }
 
 #[test]
