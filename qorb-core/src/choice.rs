@@ -213,6 +213,35 @@ mod tests {
         assert_eq!(drawn, BTreeSet::from([Some(0), Some(2), Some(3)]));
     }
 
+    /// The original looked at every slot.
+    #[test]
+    fn choosing_looks_at_two_however_many_there_are() {
+        for count in [2_u32, 100, 10_000] {
+            let all: Vec<_> = (0..count).map(|index| (index, 0)).collect();
+            let looks = core::cell::Cell::new(0);
+            let load = |index| {
+                looks.set(looks.get() + 1);
+                EVEN(index)
+            };
+            assert!(choice(&all).pick(&mut Dice::seeded(1), load).is_some());
+            assert_eq!(looks.get(), 2, "of {count}");
+        }
+    }
+
+    /// Of those drawn there must be no trace of one that has left, whoever took its place.
+    #[test]
+    fn no_choice_goes_stale_when_a_backend_leaves() {
+        for gone in 0..5 {
+            let mut choice = choice(&[(0, 0), (1, 0), (2, 0), (3, 0), (4, 0)]);
+            let mut dice = Dice::seeded(7);
+            choice.remove(gone);
+            choice.strike(gone);
+            let drawn: BTreeSet<_> = (0..100).map(|_| choice.pick(&mut dice, EVEN)).collect();
+            let left: BTreeSet<_> = (0..5).filter(|&it| it != gone).map(Some).collect();
+            assert_eq!(drawn, left);
+        }
+    }
+
     #[test]
     fn priorities_that_nobody_has_any_more_are_forgotten() {
         let mut choice = choice(&[]);

@@ -1,20 +1,25 @@
-//! While the pool's lock is held, nobody else's code runs. Here all that code asks the pool for its statistics, which
-//! would wait for the lock for ever.
+//! While the pool's lock is held, nobody else's code runs. Here all that code calls back into the pool: it asks for its
+//! statistics and claims a connection, and would wait for the lock for ever.
 
 mod common;
 
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, mpsc};
-use std::task::{Context, Poll, Wake, Waker};
+use std::sync::{Mutex, mpsc};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use common::waker::{Touch, hooked};
 use common::{TestRuntime, backend, secs, slots};
+use futures_core::Stream;
 use qorb_driver::Pool;
 use qorb_driver::backend::{Backend, Connector, Error};
 use qorb_driver::observer::{Record, Subscriber};
-use qorb_driver::resolvers::channel::channel;
+use qorb_driver::resolver::AllBackends;
+use qorb_driver::resolvers::channel::{ChannelResolver, channel};
 use qorb_driver::runtime::Runtime;
 
 type NosyPool = Pool<Nosy, NosyRuntime>;
@@ -22,44 +27,105 @@ type NosyPool = Pool<Nosy, NosyRuntime>;
 /// Everybody's way to the pool.
 static POOL: Mutex<Option<NosyPool>> = Mutex::new(None);
 
-/// Takes the pool's lock, if there is a pool.
-fn pry() {
-    let pool = POOL.lock().unwrap().clone();
-    if let Some(pool) = pool {
-        let _ = pool.stats();
-        // This clone is not the last, or the pool would end here.
-        std::mem::forget(pool);
-    }
+std::thread_local! {
+    /// Whose code is calling back already: claiming runs somebody's code in its turn.
+    static PRYING: Cell<bool> = const { Cell::new(false) };
+    /// How often each kind of code has called back.
+    static CALLS: RefCell<BTreeMap<&'static str, usize>> = const { RefCell::new(BTreeMap::new()) };
 }
 
-/// A connection, an error, a waker and a subscriber in one: whatever happens to it, it pries.
+/// Calls back into the pool, if there is one.
+fn pry(who: &'static str) {
+    let calls = CALLS.with_borrow_mut(|calls| {
+        let calls = calls.entry(who).or_default();
+        *calls += 1;
+        *calls
+    });
+    let pool = POOL.lock().unwrap().clone();
+    let Some(pool) = pool else {
+        return;
+    };
+    let _ = pool.stats();
+    // A connection that is claimed and let go while it is prepared is replaced at once, which calls back again: not for ever.
+    if calls < MOST_CLAIMS && !PRYING.replace(true) {
+        let mut claim = Box::pin(pool.try_claim());
+        let polled = claim.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        let _ = polled.map(drop);
+        drop(claim);
+        PRYING.set(false);
+    }
+    // This clone is not the last, or the pool would end here.
+    std::mem::forget(pool);
+}
+
+/// How often one kind of code claims a connection.
+const MOST_CLAIMS: usize = 500;
+
+/// A connection, an error and a subscriber in one: whatever happens to it, it pries.
 #[derive(Debug)]
 struct Nosy;
 
 impl Drop for Nosy {
     fn drop(&mut self) {
-        pry();
+        pry("drop");
     }
 }
 
 impl fmt::Display for Nosy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        pry();
+        pry("display");
         f.write_str("nosy")
     }
 }
 
 impl std::error::Error for Nosy {}
 
-impl Wake for Nosy {
-    fn wake(self: Arc<Self>) {
-        pry();
+impl Subscriber for Nosy {
+    fn observe(&self, _: &str, _: &Record) {
+        pry("subscriber");
     }
 }
 
-impl Subscriber for Nosy {
-    fn observe(&self, _: &str, _: &Record) {
-        pry();
+/// A subscriber to `tracing`.
+#[cfg(feature = "tracing")]
+impl tracing::Subscriber for Nosy {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        pry("tracing enabled");
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {
+        pry("tracing event");
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+/// A resolver.
+struct NosyResolver(ChannelResolver);
+
+impl Stream for NosyResolver {
+    type Item = AllBackends;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<AllBackends>> {
+        pry("resolver");
+        Pin::new(&mut self.0).poll_next(cx)
+    }
+}
+
+impl Drop for NosyResolver {
+    fn drop(&mut self) {
+        pry("resolver drop");
     }
 }
 
@@ -69,7 +135,7 @@ struct NosyConnector(Mutex<usize>);
 
 impl NosyConnector {
     fn step(&self) -> Result<(), Error> {
-        pry();
+        pry("connector");
         let mut steps = self.0.lock().unwrap();
         *steps += 1;
         if steps.is_multiple_of(3) {
@@ -82,7 +148,7 @@ impl NosyConnector {
     async fn later(&self) -> Result<(), Error> {
         let mut polled = false;
         std::future::poll_fn(|cx| {
-            pry();
+            pry("hook");
             cx.waker().wake_by_ref();
             if std::mem::replace(&mut polled, true) {
                 Poll::Ready(())
@@ -131,22 +197,22 @@ impl Runtime for NosyRuntime {
     }
 
     fn now(&self) -> Instant {
-        pry();
+        pry("clock");
         self.0.now()
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        pry();
+        pry("spawn");
         self.0.spawn(task);
     }
 
     fn timer(&self) -> Self::Timer {
-        pry();
+        pry("timer");
         self.0.timer()
     }
 
     fn within<T>(&self, f: impl FnOnce() -> T) -> T {
-        pry();
+        pry("within");
         f()
     }
 }
@@ -161,7 +227,13 @@ impl<F: Future> Pestered<F> {
     }
 
     fn poll(&mut self) -> Option<F::Output> {
-        let waker = Waker::from(Arc::new(Nosy));
+        let waker = hooked(|touch| {
+            pry(match touch {
+                Touch::Wake => "wake",
+                Touch::Clone => "waker clone",
+                Touch::Drop => "waker drop",
+            });
+        });
         let polled = self
             .0
             .as_mut()?
@@ -198,34 +270,63 @@ fn pester(rt: &TestRuntime, pool: &NosyPool) {
     }
 }
 
+/// A pool's whole life, all of it nosy.
+fn live() {
+    let rt = TestRuntime::new();
+    let (backends, resolver) = channel();
+    let pool = NosyPool::builder("nosy", NosyResolver(resolver), NosyConnector::default())
+        .policy(slots(2))
+        .runtime(NosyRuntime(rt.clone()))
+        .observe(Nosy)
+        .build()
+        .unwrap();
+    *POOL.lock().unwrap() = Some(pool.clone());
+    backends.send([backend(), Backend::unix("/run/nosy")]);
+    rt.advance(secs(1));
+    pester(&rt, &pool);
+    backends.send([backend()]);
+    pester(&rt, &pool);
+    let mut waiting = Pestered::new(pool.claim());
+    let _ = waiting.poll().map(drop);
+    let mut end = Pestered::new(pool.terminate());
+    let ended = end.poll();
+    rt.advance(secs(10));
+    assert!(ended.or_else(|| end.poll()).is_some());
+    pool.audit().unwrap();
+}
+
 #[test]
 fn nobody_elses_code_runs_under_the_lock() {
     let (done, finished) = mpsc::channel();
     std::thread::spawn(move || {
-        let rt = TestRuntime::new();
-        let (backends, resolver) = channel();
-        let pool = NosyPool::builder("nosy", resolver, NosyConnector::default())
-            .policy(slots(2))
-            .runtime(NosyRuntime(rt.clone()))
-            .observe(Nosy)
-            .build()
-            .unwrap();
-        *POOL.lock().unwrap() = Some(pool.clone());
-        backends.send([backend(), Backend::unix("/run/nosy")]);
-        rt.advance(secs(1));
-        pester(&rt, &pool);
-        backends.send([backend()]);
-        pester(&rt, &pool);
-        let mut waiting = Pestered::new(pool.claim());
-        let _ = waiting.poll().map(drop);
-        let mut end = Pestered::new(pool.terminate());
-        let ended = end.poll();
-        rt.advance(secs(10));
-        assert!(ended.or_else(|| end.poll()).is_some());
-        pool.audit().unwrap();
-        done.send(()).unwrap();
+        #[cfg(feature = "tracing")]
+        tracing::subscriber::with_default(Nosy, live);
+        #[cfg(not(feature = "tracing"))]
+        live();
+        done.send(CALLS.take()).unwrap();
     });
     // Nothing here takes long; only a deadlock ever waits so long.
     let result = finished.recv_timeout(secs(60));
-    result.expect("somebody's code ran under the lock, or the test has failed");
+    let calls = result.expect("somebody's code ran under the lock, or the test has failed");
+    let mut expected = vec![
+        "clock",
+        "connector",
+        "display",
+        "drop",
+        "hook",
+        "resolver",
+        "resolver drop",
+        "spawn",
+        "subscriber",
+        "timer",
+        "wake",
+        "waker clone",
+        "waker drop",
+        "within",
+    ];
+    if cfg!(feature = "tracing") {
+        expected.extend(["tracing enabled", "tracing event"]);
+    }
+    expected.sort_unstable();
+    assert_eq!(calls.into_keys().collect::<Vec<_>>(), expected);
 }

@@ -6,10 +6,13 @@ mod common;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
-use common::{Bench, Step, slots};
+use common::{Bench, Step, secs, slots};
 use qorb_driver::backend::Hooks;
+use qorb_driver::policy::Policy;
 
 struct Counting;
 
@@ -55,6 +58,18 @@ fn locks_taken() -> u64 {
     0
 }
 
+fn spent(before: [u64; 4], after: [u64; 4]) -> [u64; 4] {
+    std::array::from_fn(|at| after[at] - before[at])
+}
+
+/// One slot, and claims that wait for hours.
+fn patient() -> Policy {
+    Policy {
+        claim_timeout: secs(36_000),
+        ..slots(1)
+    }
+}
+
 fn cycle(bench: &Bench) {
     let mut claim = std::pin::pin!(bench.pool.claim());
     let mut cx = Context::from_waker(Waker::noop());
@@ -72,14 +87,8 @@ fn assert_steady(hooks: Hooks) {
     for _ in 0..100 {
         cycle(&bench);
     }
-    let after = costs(&bench);
     let locks = if cfg!(debug_assertions) { 200 } else { 0 };
-    let spent: Vec<u64> = after
-        .iter()
-        .zip(before)
-        .map(|(after, before)| after - before)
-        .collect();
-    assert_eq!(spent, [0, 0, 0, locks]);
+    assert_eq!(spent(before, costs(&bench)), [0, 0, 0, locks]);
     bench.check();
 }
 
@@ -92,6 +101,90 @@ fn without_hooks() {
 fn with_every_hook() {
     // What the connector's own script costs is not the driver's: the lab keeps it in a map that is made by the first cycle.
     assert_steady(Hooks::ALL);
+}
+
+/// Lends the pool's one connection to a queue of claims, one after the other. Gives what that cost.
+fn serve_a_queue(bench: &Bench, length: usize) -> [u64; 4] {
+    let mut cx = Context::from_waker(Waker::noop());
+    // Room for the futures is the client's affair.
+    let mut claims = Vec::with_capacity(length);
+    claims.extend((0..length).map(|_| Box::pin(bench.pool.claim())));
+    let before = costs(bench);
+    let mut held = None;
+    for claim in &mut claims {
+        if let Poll::Ready(handle) = claim.as_mut().poll(&mut cx) {
+            held = handle.ok();
+        }
+    }
+    assert_eq!(bench.pool.stats().waiting, length - 1);
+    for claim in &mut claims[1..] {
+        drop(held.take());
+        let Poll::Ready(Ok(handle)) = claim.as_mut().poll(&mut cx) else {
+            panic!("it was its turn");
+        };
+        held = Some(handle);
+    }
+    drop(held);
+    spent(before, costs(bench))
+}
+
+#[test]
+fn with_claims_waiting_only_the_first_growth_of_the_queue_allocates() {
+    let bench = Bench::ready(Hooks::NONE, slots(1));
+    bench.pool.set_policy(patient()).unwrap();
+    bench.rt.run();
+    // The longest deadline is armed once; from then on no claim wakes the steward.
+    serve_a_queue(&bench, 2);
+    bench.rt.run();
+    let [first, ..] = serve_a_queue(&bench, 100);
+    assert!(first > 0, "a queue must be kept somewhere");
+    bench.rt.run();
+    for length in [100, 10, 100] {
+        let [allocations, wakes, clock_reads, locks] = serve_a_queue(&bench, length);
+        // Statistics are taken once, which costs a list of backends and a lock.
+        assert_eq!((allocations, wakes), (1, 0), "a queue of {length}");
+        // A claim that waits reads the clock once, for its deadline.
+        assert!(clock_reads <= length as u64, "{clock_reads}");
+        // Each is a short one: two to ask and wait, two to be handed what comes back, one to find it.
+        let most = if cfg!(debug_assertions) {
+            5 * length as u64
+        } else {
+            0
+        };
+        assert!(locks <= most, "{locks} of {most}");
+    }
+    bench.check();
+}
+
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Counter(AtomicUsize);
+
+impl Wake for Counter {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_claim_that_waits_is_woken_once_and_one_that_need_not_wait_never() {
+    let bench = Bench::ready(Hooks::NONE, slots(1));
+    let counter = Arc::new(Counter::default());
+    let waker = Waker::from(Arc::clone(&counter));
+    let mut cx = Context::from_waker(&waker);
+    for round in 0..100 {
+        let mut first = std::pin::pin!(bench.pool.claim());
+        let Poll::Ready(Ok(handle)) = first.as_mut().poll(&mut cx) else {
+            panic!("there is a connection");
+        };
+        let mut second = std::pin::pin!(bench.pool.claim());
+        assert!(second.as_mut().poll(&mut cx).is_pending());
+        assert_eq!(counter.0.load(Ordering::Relaxed), round);
+        drop(handle);
+        assert_eq!(counter.0.load(Ordering::Relaxed), round + 1);
+        assert!(second.as_mut().poll(&mut cx).is_ready());
+    }
+    assert_eq!(counter.0.load(Ordering::Relaxed), 100);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod lab;
 mod runtime;
+pub(crate) mod waker;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use qorb_driver::Pool;
 use qorb_driver::backend::{Backend, Hooks};
 use qorb_driver::policy::{Policy, SetConfig};
+use qorb_driver::resolvers::channel::{BackendsSender, channel};
 use qorb_driver::resolvers::fixed::FixedResolver;
 
 #[allow(unused_imports, reason = "each test file uses its own part")]
@@ -60,7 +62,39 @@ impl Bench {
 }
 
 pub(crate) fn backend() -> Backend {
-    Backend::new("127.0.0.1:1000".parse().unwrap())
+    backend_at(1_000)
+}
+
+pub(crate) fn backend_at(port: u16) -> Backend {
+    Backend::new(([127, 0, 0, 1], port).into())
+}
+
+/// A pool that is told its backends, with its runtime and its connector.
+pub(crate) struct Fed {
+    pub(crate) bench: Bench,
+    pub(crate) backends: BackendsSender,
+}
+
+impl Fed {
+    pub(crate) fn new(hooks: Hooks, policy: Policy) -> Self {
+        let (rt, lab) = (TestRuntime::new(), Lab::new(hooks));
+        let (backends, resolver) = channel();
+        let pool = TestPool::builder("bench", resolver, Arc::clone(&lab))
+            .policy(policy)
+            .seed(1)
+            .runtime(rt.clone())
+            .build()
+            .unwrap();
+        let bench = Bench { rt, lab, pool };
+        Self { bench, backends }
+    }
+
+    /// From now on there are backends at these ports.
+    pub(crate) fn feed(&self, ports: impl IntoIterator<Item = u16>) {
+        self.backends.send(ports.into_iter().map(backend_at));
+        self.bench.rt.run();
+        self.bench.check();
+    }
 }
 
 /// `n` slots, all of them wanted at once, and no spread, so that times are exact.
