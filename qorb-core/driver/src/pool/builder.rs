@@ -87,8 +87,8 @@ impl<Conn: Connection, R: Runtime> Builder<Conn, R> {
         let policy = self.policy.clone().check()?;
         let runtime = self.runtime.clone().or_else(R::current);
         let runtime = runtime.ok_or(BuildError::NoRuntime)?;
-        let pool = self.start(policy, runtime);
-        register(pool).map_err(BuildError::Registration)
+        let (pool, registered) = self.start(policy, runtime);
+        with_probes(pool, registered).map_err(BuildError::Registration)
     }
 
     /// Starts the pool whatever the policy says, and tells of what had to be changed.
@@ -98,15 +98,17 @@ impl<Conn: Connection, R: Runtime> Builder<Conn, R> {
         let runtime = R::current().expect(
             "Pool::new is called inside a runtime; elsewhere, use Pool::builder and give it one",
         );
-        let pool = self.start(policy, runtime);
+        let (pool, registered) = self.start(policy, runtime);
         for fault in faults {
             let audience = &pool.anchor.shared.audience;
             audience.tell_own(Kind::PolicyClamped, &fault.to_string());
         }
-        register(pool)
+        with_probes(pool, registered)
     }
 
-    fn start(self, policy: CheckedPolicy, runtime: R) -> Pool<Conn, R> {
+    /// The pool, and whether its probes could be registered: before anything happens that they would tell of.
+    fn start(self, policy: CheckedPolicy, runtime: R) -> (Pool<Conn, R>, Registered) {
+        let registered = register();
         let seed = self.seed.unwrap_or_else(random_seed);
         let hooks = self.hooks;
         let shared = Arc::new(Shared::new(
@@ -118,9 +120,20 @@ impl<Conn: Connection, R: Runtime> Builder<Conn, R> {
         ));
         let steward = Steward::new(Arc::clone(&shared), self.resolver);
         shared.runtime.spawn(steward);
-        Pool {
-            anchor: Arc::new(Anchor { shared }),
-        }
+        let anchor = Arc::new(Anchor { shared });
+        (Pool { anchor }, registered)
+    }
+}
+
+type Registered = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+fn with_probes<Conn: Connection, R: Runtime>(
+    pool: Pool<Conn, R>,
+    registered: Registered,
+) -> Result<Pool<Conn, R>, RegistrationError<Conn, R>> {
+    match registered {
+        Ok(()) => Ok(pool),
+        Err(error) => Err(RegistrationError { pool, error }),
     }
 }
 
@@ -140,19 +153,12 @@ fn random_seed() -> u64 {
 }
 
 #[cfg(feature = "probes")]
-fn register<Conn: Connection, R: Runtime>(
-    pool: Pool<Conn, R>,
-) -> Result<Pool<Conn, R>, RegistrationError<Conn, R>> {
-    match crate::probes::register() {
-        Ok(()) => Ok(pool),
-        Err(error) => Err(RegistrationError { pool, error }),
-    }
+fn register() -> Registered {
+    crate::probes::register()
 }
 
 #[cfg(not(feature = "probes"))]
 #[expect(clippy::unnecessary_wraps, reason = "with probes it can fail")]
-fn register<Conn: Connection, R: Runtime>(
-    pool: Pool<Conn, R>,
-) -> Result<Pool<Conn, R>, RegistrationError<Conn, R>> {
-    Ok(pool)
+fn register() -> Registered {
+    Ok(())
 }

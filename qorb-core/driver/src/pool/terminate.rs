@@ -1,5 +1,6 @@
 //! A pool's end.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -19,6 +20,29 @@ pub struct Terminated {
     pub claimed: usize,
     /// Connections that are still told goodbye. None, unless the future was not awaited to its end.
     pub closing: usize,
+}
+
+/// In a sentence, for a log.
+impl fmt::Display for Terminated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if (self.claimed, self.closing) == (0, 0) {
+            return f.write_str("nothing is left");
+        }
+        let held = match self.claimed {
+            0 => None,
+            1 => Some("clients still hold 1 connection, which is closed when it comes back".into()),
+            n => Some(format!(
+                "clients still hold {n} connections, each of which is closed when it comes back"
+            )),
+        };
+        let closing = match self.closing {
+            0 => None,
+            1 => Some("1 connection is told goodbye".into()),
+            n => Some(format!("{n} connections are told goodbye")),
+        };
+        let parts: Vec<String> = held.into_iter().chain(closing).collect();
+        f.write_str(&parts.join("; "))
+    }
 }
 
 /// Made by [`Pool::terminate`](super::Pool::terminate), which has ended the pool already; this waits for the goodbyes.

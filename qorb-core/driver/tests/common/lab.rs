@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::task::{Poll, Waker};
 
 use qorb_driver::backend::{Backend, Connector, Error, Hooks};
@@ -18,7 +18,13 @@ pub(crate) enum Do {
     Wait,
     /// Waits until then, and fails.
     WaitAndFail,
+    /// Waits until then, and panics.
+    WaitAndPanic,
     Hang,
+    /// Hangs, and panics when it is dropped.
+    HangOn,
+    /// Blocks its thread until [`Lab::open`].
+    Block,
 }
 
 /// A step in a connection's life.
@@ -34,7 +40,17 @@ pub(crate) enum Step {
 pub(crate) struct Lab {
     hooks: Hooks,
     inner: Mutex<Inner>,
+    opened: Condvar,
     books: Arc<Books>,
+}
+
+/// Does not want to be dropped.
+struct Tantrum;
+
+impl Drop for Tantrum {
+    fn drop(&mut self) {
+        panic!("the future does not want to go");
+    }
 }
 
 #[derive(Default)]
@@ -82,6 +98,7 @@ impl Lab {
         Arc::new(Self {
             hooks,
             inner: Mutex::default(),
+            opened: Condvar::new(),
             books: Arc::default(),
         })
     }
@@ -104,6 +121,7 @@ impl Lab {
             inner.open = true;
             std::mem::take(&mut inner.waiting)
         };
+        self.opened.notify_all();
         waiting.into_iter().for_each(Waker::wake);
     }
 
@@ -140,6 +158,20 @@ impl Lab {
             Do::WaitAndFail => {
                 self.opening().await;
                 Err(Error::other(format!("{step:?} was told to fail")))
+            }
+            Do::WaitAndPanic => {
+                self.opening().await;
+                panic!("{step:?} was told to panic")
+            }
+            Do::HangOn => {
+                let _tantrum = Tantrum;
+                std::future::pending().await
+            }
+            Do::Block => {
+                let inner = self.inner.lock().unwrap();
+                let opened = self.opened.wait_while(inner, |inner| !inner.open);
+                drop(opened.unwrap());
+                Ok(())
             }
         }
     }
