@@ -66,6 +66,7 @@ pub mod time;
 mod backoff;
 mod choice;
 mod list;
+mod memory;
 mod queue;
 mod set;
 mod shares;

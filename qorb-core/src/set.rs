@@ -30,16 +30,44 @@ pub(crate) struct Set {
     pub(crate) has_connected: bool,
     /// How often connections to it broke in a row, none proving to work in between. What a new slot goes on from.
     pub(crate) breaks_in_row: u32,
+    /// How often clients gave up in a row while a connection was prepared for them.
+    pub(crate) abandoned_in_row: u32,
     /// No new slot connects before this: a connection broke, and none has proved to work since.
-    pub(crate) not_before: Instant,
+    pub(crate) not_before: Due,
     /// A connect to it has failed since the last that succeeded.
     pub(crate) unreachable: bool,
     /// How often it failed of late.
     pub(crate) failures: Window,
     /// While it waits for its turn to be probed: the failures in a row of its probe, to go on from.
     pub(crate) probe_failures: u32,
-    /// While it waits for its turn: when it is due.
-    pub(crate) due: Instant,
+    /// While its probe waits, or it waits for its turn: when it is due.
+    pub(crate) due: Due,
+}
+
+/// When something is to be tried again.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Due {
+    At(Instant),
+    /// Later than ever.
+    Never,
+}
+
+impl Due {
+    /// At once.
+    pub(crate) const NOW: Self = Self::At(Instant::EPOCH);
+
+    pub(crate) fn instant(self) -> Option<Instant> {
+        match self {
+            Self::At(at) => Some(at),
+            Self::Never => None,
+        }
+    }
+}
+
+impl From<Option<Instant>> for Due {
+    fn from(at: Option<Instant>) -> Self {
+        at.map_or(Self::Never, Self::At)
+    }
 }
 
 /// What a backend is entitled to.
@@ -47,6 +75,8 @@ pub(crate) struct Set {
 pub(crate) enum Standing {
     /// Its share: it has connections, or nothing speaks against its getting some.
     Sound,
+    /// Its share of the connections that it has, and one slot, which probes it: it takes no more.
+    Full,
     /// One slot, which probes it: its last connection failed, or its first did not come. What was connecting when
     /// that happened may finish, and probes it as well.
     Failing,
@@ -67,17 +97,29 @@ impl Set {
             stats: Stats::default(),
             has_connected: false,
             breaks_in_row: 0,
-            not_before: Instant::EPOCH,
+            abandoned_in_row: 0,
+            not_before: Due::NOW,
             unreachable: false,
             failures: Window::default(),
             probe_failures: 0,
-            due: Instant::EPOCH,
+            due: Due::NOW,
         }
     }
 
     /// Whether a client could be served by it now or soon.
     pub(crate) fn is_online(&self) -> bool {
         self.stats.connected_slots() > 0
+    }
+
+    /// Whether a slot is to find out whether it can be connected to again.
+    #[inline]
+    pub(crate) fn is_probed(&self) -> bool {
+        matches!(self.standing, Standing::Full | Standing::Failing)
+    }
+
+    /// Whether more slots probe it than one. They are let be until somebody needs the room.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.is_probed() && self.stats.connecting_slots > 1
     }
 
     /// What claims choose by.

@@ -66,19 +66,20 @@ impl Shares {
     /// Wants at least `wanted` seats.
     #[inline]
     pub(crate) fn raise(&mut self, wanted: u64) {
-        if wanted > self.wanted {
-            self.want(wanted);
-        }
+        self.want(wanted.max(self.wanted));
     }
 
     /// Wants at most `wanted` seats.
     pub(crate) fn lower(&mut self, wanted: u64) {
-        if wanted < self.wanted {
-            self.want(wanted);
-        }
+        self.want(wanted.min(self.wanted));
     }
 
-    fn want(&mut self, wanted: u64) {
+    /// Wants so many seats.
+    #[inline]
+    pub(crate) fn want(&mut self, wanted: u64) {
+        if wanted == self.wanted {
+            return;
+        }
         self.wanted = wanted;
         self.level();
     }

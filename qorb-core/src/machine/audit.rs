@@ -66,8 +66,8 @@ impl Machine {
         )?;
         let draining = self.count(|set| usize::from(set.standing == Standing::Draining));
         equal("draining backends", &self.draining, &draining)?;
-        let failing = self.count(|set| usize::from(set.standing == Standing::Failing));
-        equal("failing backends", &self.failing, &failing)?;
+        let probed = self.count(|set| usize::from(set.is_probed()));
+        equal("probed backends", &self.probed, &probed)?;
         equal("identities", &self.identities.len(), &self.sets.len())
     }
 
@@ -110,7 +110,7 @@ impl Machine {
             &self.choice.contains(index),
             &(idle > 0),
         )?;
-        let share = self.shares.of(index);
+        let share = self.share(index);
         let room = set.slots.len() < self.policy.set_config.max_count;
         let sound = set.standing == Standing::Sound;
         let on_trial = self.on_trial.contains(&index);
@@ -124,7 +124,7 @@ impl Machine {
             &self.hungry.contains(&index),
             &hungry,
         )?;
-        let oversized = sound && set.live > share;
+        let oversized = (sound || set.standing == Standing::Full) && set.live > share;
         equal(
             &format!("{name} is oversized"),
             &self.oversized.contains(&index),
@@ -170,39 +170,48 @@ impl Machine {
         Ok(())
     }
 
-    /// Each failing backend has its probe, or waits for its turn, or is never to be retried; and no other has either.
+    /// Each probed backend has its probe, or waits for its turn, or is never to be retried; and no other has either.
     fn audit_probes(&self) -> Result<(), AuditError> {
+        equal("probes that wait", &self.resting.len(), &{
+            let waits = |set: &Set| set.is_probed() && self.waits(set);
+            self.count(|set| usize::from(waits(set)))
+        })?;
         for (index, set) in &self.sets {
             let index = index as u32;
             let name = &set.backend;
-            let slots = set.slots.len() - self.count_phase(set, Phase::Closing);
-            let waits = self.turns.contains(&(set.due, index));
+            let crowded = self.crowded.contains(&index);
+            equal(&format!("crowd of {name}"), &crowded, &set.is_crowded())?;
+            let turn = set.due.instant().map(|at| (at, index));
+            let queues = turn.is_some_and(|turn| self.turns.contains(&turn));
             let probes = self.probing.contains(&index);
-            match set.standing {
-                Standing::Failing => {
-                    holds(!(waits && probes), || {
-                        format!("{name} probes and waits for its turn")
-                    })?;
-                    let crowded = self.crowded.contains(&index);
-                    equal(&format!("crowd of {name}"), &crowded, &(slots > 1))?;
-                    let waiting = self.count_phase(set, Phase::BackingOff);
-                    let enough = (slots > 0) == probes && (waiting == 0 || slots == 1);
-                    holds(enough, || {
-                        format!("{name} probes with {slots} slots, {waiting} of which wait")
-                    })?;
-                    holds(!set.is_online(), || {
-                        format!("{name} is failing, yet online")
-                    })?;
-                }
-                Standing::Sound | Standing::Draining => {
-                    let crowded = self.crowded.contains(&index);
-                    holds(!waits && !probes && !crowded, || {
-                        format!("{name} probes or waits, yet is not failing")
-                    })?;
-                }
+            let rests = self.resting.contains(&(set.due, index));
+            if !set.is_probed() {
+                holds(!queues && !probes && !rests, || {
+                    format!("{name} probes or waits, yet is not to be probed")
+                })?;
+                continue;
             }
+            let slots = set.stats.connecting_slots;
+            holds(!(queues && probes) && (slots > 0) == probes, || {
+                format!("{name} probes and waits for its turn, or has slots and does not probe")
+            })?;
+            holds(rests == self.waits(set) && (!rests || slots == 1), || {
+                format!("{name} has {slots} slots, one of which waits or should")
+            })?;
+            let failing = set.standing == Standing::Failing;
+            holds(!failing || !set.is_online(), || {
+                format!("{name} is failing, yet online")
+            })?;
+            let mut timers = set.slots.iter().map(|&slot| self.slot_timers.of(slot));
+            holds(!rests || timers.any(|at| at == set.due.instant()), || {
+                format!("{name} is to be probed at another time than its slot")
+            })?;
         }
         Ok(())
+    }
+
+    fn waits(&self, set: &Set) -> bool {
+        self.count_phase(set, Phase::BackingOff) > 0
     }
 
     fn audit_claims(&self) -> Result<(), AuditError> {

@@ -8,12 +8,14 @@
 //! |---|---|
 //! | `claims.rs` | a claim's way, from asking to having |
 //! | `slots.rs` | a slot's way, from connecting to its end |
-//! | `sizing.rs` | how many slots there are, and where; probes of dead backends |
+//! | `sizing.rs` | how many slots there are, and where |
+//! | `probes.rs` | how dead backends are tried again |
 //! | `update.rs` | backends that come, change and go; the pool's end |
 //! | `audit.rs` | a recount of everything |
 
 mod audit;
 mod claims;
+mod probes;
 mod sizing;
 mod slots;
 mod update;
@@ -33,9 +35,10 @@ use crate::event::Observer;
 use crate::id::SlotId;
 use crate::io::{Handled, Hooks, Input, Output, Wakeup};
 use crate::list::Links;
+use crate::memory::Memory;
 use crate::policy::{CheckedPolicy, Policy};
 use crate::queue::Queue;
-use crate::set::{Set, Standing};
+use crate::set::{Due, Set, Standing};
 use crate::shares::Shares;
 use crate::slot::{self, Slot};
 use crate::stats::{BackendStats, Stats, Totals};
@@ -111,8 +114,15 @@ pub struct Machine {
     ran_dry: Option<u32>,
     update: Option<Update>,
     epoch: u64,
+    /// What backends that have gone were waiting for.
+    memory: Memory,
+    /// Every set's index is below this.
+    sets_end: usize,
 
+    /// Who has how many slots: proven backends, and all where none is.
     shares: Shares,
+    /// And those on trial, one each.
+    trials: Shares,
     /// Sets with fewer slots than their share, and room for more.
     hungry: BTreeSet<u32>,
     /// Sets with more slots than their share.
@@ -121,17 +131,19 @@ pub struct Machine {
     marked: BTreeSet<u32>,
     /// Slots of draining sets that clients hold.
     leaving: usize,
-    /// Sound sets that have never been connected to, and get one slot until they have.
+    /// Sound sets that have never been connected to while others work, and get one slot until they have.
     on_trial: BTreeSet<u32>,
-    /// How many sets are draining, and how many are failing.
+    /// How many sets are draining, and how many are failing or full, and so are probed.
     draining: usize,
-    failing: usize,
-    /// Failing sets that have their slot.
+    probed: usize,
+    /// Probed sets that have their slot for that.
     probing: BTreeSet<u32>,
-    /// Failing sets with more than one connect under way: more than they are entitled to, while nobody needs the room.
-    crowded: BTreeSet<u32>,
-    /// Failing sets that wait for one, by when they are due.
+    /// Those of them whose slot waits to try again, by when it will.
+    resting: BTreeSet<(Due, u32)>,
+    /// Probed sets that wait for a slot, by when they are due.
     turns: BTreeSet<(Instant, u32)>,
+    /// Probed sets with more connects under way than one, which may go on while nobody needs the room.
+    crowded: BTreeSet<u32>,
     rebalance_at: Option<Instant>,
     /// The time to rebalance came while an update was being applied.
     rebalance_owed: bool,
@@ -170,16 +182,20 @@ impl Machine {
             ran_dry: None,
             update: None,
             epoch: 0,
+            memory: Memory::default(),
+            sets_end: 0,
             shares: Shares::default(),
+            trials: Shares::default(),
             hungry: BTreeSet::new(),
             oversized: BTreeSet::new(),
             marked: BTreeSet::new(),
             leaving: 0,
             on_trial: BTreeSet::new(),
             draining: 0,
-            failing: 0,
+            probed: 0,
             probing: BTreeSet::new(),
             crowded: BTreeSet::new(),
+            resting: BTreeSet::new(),
             turns: BTreeSet::new(),
             queue: Queue::new(),
             outputs: VecDeque::new(),
@@ -345,9 +361,9 @@ impl Machine {
         let stats = self.sets.iter().map(|(index, set)| BackendStats {
             backend: set.backend.clone(),
             slots: set.stats,
-            share: self.shares.of(index as u32) as usize,
+            share: self.share(index as u32) as usize,
             online: set.is_online(),
-            failing: set.standing == Standing::Failing,
+            failing: set.is_probed() && !set.is_online(),
             draining: set.standing == Standing::Draining,
             recent_failures: set.failures.count(self.now) as usize,
         });

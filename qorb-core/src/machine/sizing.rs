@@ -6,42 +6,88 @@
 //! those that nothing speaks against yet. So a fresh set of backends is connected to evenly from the first
 //! moment, and a pool that has what it wants leaves further backends in peace.
 //!
-//! A backend whose last connection fails, or whose first does not come, is *failing*: it leaves the deal, and
-//! keeps one slot that probes it; connects that are under way by then may finish. Probes hold at most half of
-//! `max_slots`. Where more backends fail than that, they take turns by when they are due, and whoever has
-//! just failed yields to whoever is due before it.
+//! A newcomer is *on trial* as long as others work: one slot, until it has connected. Backends that fail are
+//! [probed](super::probes). Trials and probes together hold at most half of all slots, trials first: who has failed yields
+//! to who has not been tried.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 
 use super::Machine;
-use crate::backoff;
 use crate::event::{Event, Observer};
-use crate::set::Standing;
+use crate::set::{Due, Standing};
 use crate::slot::Phase;
 use crate::time::Instant;
 
 impl Machine {
-    /// How many slots the load asks for, probes aside. What failing backends may need for probes is left to them.
+    /// How many slots are wanted besides trials and probes, which are left what they may need.
     #[inline]
     pub(super) fn demand(&self) -> u64 {
-        // What clients hold of backends that have gone has its slots there, and needs none elsewhere.
-        let used = self.counts.claimed_slots - self.leaving + self.queue.waiting();
-        let wanted = used.saturating_add(self.policy.spares_wanted);
-        wanted.min(self.most_shared()) as u64
+        self.load().min(self.most_shared()) as u64
     }
 
-    /// How many slots there can be besides probes and what clients hold of backends that have gone.
+    /// How many slots the load asks for. What clients hold of backends that have gone has its slots there, and needs none
+    /// elsewhere.
+    #[inline]
+    fn load(&self) -> usize {
+        let used = self.counts.claimed_slots - self.leaving + self.queue.waiting();
+        used.saturating_add(self.policy.spares_wanted)
+    }
+
+    /// How many slots there can be besides what clients hold of backends that have gone.
+    #[inline]
+    fn most_slots(&self) -> usize {
+        self.policy.max_slots.saturating_sub(self.leaving)
+    }
+
+    /// And besides trials and probes.
     #[inline]
     pub(super) fn most_shared(&self) -> usize {
-        let probes = self.failing.min(self.most_probes());
-        self.policy.max_slots.saturating_sub(probes + self.leaving)
+        let unproven = self.trials() + self.probed.min(self.most_probes());
+        self.most_slots().saturating_sub(unproven)
     }
 
-    /// How many slots probes may hold. Where there is only one slot in all, it probes if nothing else can be
-    /// done with it.
+    /// How many slots trials and probes may hold together. Where there is only one slot in all, it probes if nothing else
+    /// can be done with it.
     #[inline]
-    fn most_probes(&self) -> usize {
-        let sound = self.sets.len() - self.draining - self.failing;
+    fn most_unproven(&self) -> usize {
+        let sound = self.sets.len() - self.draining - self.probed;
         let least = usize::from(sound == 0);
-        (self.policy.max_slots / 2).max(least)
+        (self.most_slots() / 2).max(least)
+    }
+
+    #[inline]
+    pub(super) fn most_probes(&self) -> usize {
+        self.most_unproven().saturating_sub(self.trials())
+    }
+
+    /// How many slots trials are to have at present.
+    #[inline]
+    fn trials(&self) -> usize {
+        self.trials.wanted() as usize
+    }
+
+    /// How many slots trials should have: as many as the load asks for beyond one on each proven backend, but never
+    /// more than what works has, which is not given up for what may not.
+    fn most_trials(&self) -> usize {
+        let candidates = self.on_trial.len();
+        if candidates == 0 {
+            return 0;
+        }
+        let proven = self.sets.len() - self.draining - self.probed - candidates;
+        let load = self.load().min(self.most_slots());
+        let lacking = load.saturating_sub(proven);
+        let most = lacking.min(load / 2).min(self.most_unproven());
+        most.min(candidates)
+    }
+
+    /// How many slots the set should have: by the deal, on trial, and for a probe beyond its connections.
+    #[inline]
+    pub(super) fn share(&self, set_index: u32) -> u32 {
+        let set = self.sets.get(set_index as usize);
+        let full = set.is_some_and(|set| set.standing == Standing::Full);
+        let probe = u32::from(full && self.probing.contains(&set_index));
+        self.shares.of(set_index) + self.trials.of(set_index) + probe
     }
 
     /// Claims came or were granted: more slots may be wanted. A call that knows the time opens them.
@@ -57,14 +103,17 @@ impl Machine {
     /// Whether slots are to be opened, and may.
     #[inline]
     pub(super) fn can_grow(&self) -> bool {
-        let wanting = !self.hungry.is_empty()
-            || (!self.turns.is_empty() && self.probing.len() < self.most_probes());
+        if self.update.is_some() {
+            return false;
+        }
+        let probes = !self.turns.is_empty() && self.probing.len() < self.most_probes();
         let room = self.has_room() || !self.crowded.is_empty();
-        wanting && room && self.update.is_none()
+        let pressed = self.queue.waiting() > 0 && !self.resting.is_empty();
+        (probes && room) || (!self.hungry.is_empty() && (room || pressed))
     }
 
     #[inline]
-    fn has_room(&self) -> bool {
+    pub(super) fn has_room(&self) -> bool {
         self.slots.len() < self.policy.max_slots
     }
 
@@ -77,20 +126,12 @@ impl Machine {
         }
         // Nothing works that could be given up.
         while !self.on_trial.is_empty() && !self.some_work() {
-            if let Some(set) = self.on_trial.pop_first() {
+            if let Some(&set) = self.on_trial.first() {
                 self.admit(set);
             }
         }
-        self.demand_changed();
-        while self.probing.len() > self.most_probes() && self.withdraw_probe(now, observer) {}
-        while self.probing.len() < self.most_probes() && !self.turns.is_empty() {
-            if !self.has_room() && !self.make_room(now, observer) {
-                break;
-            }
-            if let Some((due, set)) = self.turns.pop_first() {
-                self.open_probe(now, due, set, observer);
-            }
-        }
+        self.deal();
+        self.take_turns(now, observer);
         if !self.hungry.is_empty() {
             // The shares may still be those of a greater load.
             let demand = self.demand();
@@ -108,43 +149,63 @@ impl Machine {
         }
     }
 
+    /// Sees to it that trials are as many as should be, and shares no more than may and no less than the load asks for.
+    fn deal(&mut self) {
+        self.trials.want(self.most_trials() as u64);
+        let most = self.most_shared() as u64;
+        self.shares.lower(most);
+        self.review_changed();
+        self.demand_changed();
+    }
+
     /// Opens a slot on a sound backend. It connects at once, unless a connection to that backend broke and none has
     /// proved to work since: then it waits as the broken one does.
     fn open(&mut self, now: Instant, set_index: u32, observer: &mut impl Observer) {
         let index = self.add_slot(set_index);
         let not_before = self.sets[set_index as usize].not_before;
-        if not_before > now {
-            self.slot_timers.arm(index, Some(not_before));
+        if not_before > Due::At(now) {
+            self.slot_timers.arm(index, not_before.instant());
         } else {
             self.attempt(now, index, observer);
         }
         self.review(set_index);
     }
 
-    /// Somebody needs room: of the connects that failing backends have under way beyond one each, the latest is
-    /// stopped.
+    /// A sound backend needs room. If claims wait, a probe that waits makes it, too.
     fn make_room(&mut self, now: Instant, observer: &mut impl Observer) -> bool {
+        self.stop_extra(now, observer)
+            || (self.queue.waiting() > 0 && self.withdraw_probe(observer))
+    }
+
+    /// Makes room by stopping a connect that some backend has beyond what it is entitled to, if there is one.
+    pub(super) fn stop_extra(&mut self, now: Instant, observer: &mut impl Observer) -> bool {
         let Some(&set_index) = self.crowded.last() else {
             return false;
         };
-        let slots = self.sets[set_index as usize].slots.iter().copied();
-        let attempts = slots.filter(|&it| self.slots[it as usize].phase == Phase::Attempting);
-        let latest = attempts.max_by_key(|&it| self.slots[it as usize].number);
-        if let Some(index) = latest {
-            self.retire(now, index, observer);
-        }
-        self.note_crowd(set_index);
-        latest.is_some()
+        let stopped = self.stop_latest(now, set_index, observer);
+        debug_assert!(stopped, "a crowded backend has something to stop");
+        stopped
     }
 
-    /// Whether the set is failing and has more than one connect under way, as the books are to have it.
-    fn note_crowd(&mut self, set_index: u32) {
-        let set = &self.sets[set_index as usize];
-        if set.standing == Standing::Failing && set.stats.connecting_slots > 1 {
-            self.crowded.insert(set_index);
-        } else {
-            self.crowded.remove(&set_index);
+    /// Ends the slot of the set that is furthest from having a connection.
+    fn stop_latest(&mut self, now: Instant, set_index: u32, observer: &mut impl Observer) -> bool {
+        let slots = self.sets[set_index as usize].slots.iter().copied();
+        let latest = slots
+            .filter(|&it| {
+                matches!(
+                    self.slots[it as usize].phase,
+                    Phase::Attempting | Phase::BackingOff
+                )
+            })
+            .max_by_key(|&it| {
+                let slot = &self.slots[it as usize];
+                (slot.phase == Phase::BackingOff, slot.number)
+            });
+        if let Some(index) = latest {
+            self.retire(now, index, observer);
+            self.review(set_index);
         }
+        latest.is_some()
     }
 
     /// Surplus is closed, and slots are spread anew.
@@ -157,130 +218,158 @@ impl Machine {
         observer.observe(&Event::RebalanceStart);
         // What was to end at the last tick and has not come back since is judged afresh.
         while let Some(set) = self.marked.pop_first() {
-            self.unmark(set);
+            self.unmark(set, u32::MAX);
+            self.review(set);
         }
+        self.deal();
         let demand = self.demand();
         self.shares.lower(demand);
-        self.shares.raise(demand);
         self.review_changed();
-        while let Some(set) = self.oversized.pop_first() {
+        let oversized: Vec<u32> = self.oversized.iter().copied().collect();
+        for &set in &oversized {
             self.trim(now, set, observer);
         }
         self.settle(now, observer);
+        // What connects may go on, unless others need the room.
+        for &set in &oversized {
+            while !self.hungry.is_empty()
+                && !self.has_room()
+                && self.stop_surplus(now, set, observer)
+            {
+                self.settle(now, observer);
+            }
+        }
         observer.observe(&Event::RebalanceDone);
     }
 
     /// Closes what a backend has beyond its share: what is of least use first. What clients hold ends when it
-    /// comes back.
+    /// comes back. Connects under way are let finish: else a tick that comes often would let none.
     fn trim(&mut self, now: Instant, set_index: u32, observer: &mut impl Observer) {
         let set = &self.sets[set_index as usize];
-        let share = self.shares.of(set_index);
-        let mut unconnected = set.slots.clone();
-        unconnected.retain(|&index| !self.slots[index as usize].phase.state().is_connected());
-        unconnected.retain(|&index| self.slots[index as usize].phase != Phase::Closing);
-        unconnected.sort_by_key(|&index| {
-            let slot = &self.slots[index as usize];
-            (slot.phase != Phase::BackingOff, slot.number)
-        });
-        for index in unconnected {
-            if self.sets[set_index as usize].live <= share {
-                return;
+        let full = set.standing == Standing::Full;
+        let mut connecting: u32 = 0;
+        for index in set.slots.clone() {
+            match self.slots[index as usize].phase {
+                Phase::BackingOff if !full && self.has_surplus(set_index, 0) => {
+                    self.retire(now, index, observer);
+                }
+                Phase::Attempting => connecting += 1,
+                _ => {}
             }
-            self.retire(now, index, observer);
         }
-        while self.sets[set_index as usize].live > share {
+        if full {
+            // One of them is its probe, which its share has room for.
+            connecting = connecting.saturating_sub(1);
+        }
+        while self.has_surplus(set_index, connecting) {
             let Some(index) = self.sets[set_index as usize].idle.last() else {
                 break;
             };
             self.retire(now, index, observer);
         }
-        for place in 0..self.sets[set_index as usize].slots.len() {
-            if self.sets[set_index as usize].live <= share {
-                return;
+        let places = self.sets[set_index as usize].slots.len();
+        for place in 0..places {
+            if !self.has_surplus(set_index, connecting) {
+                break;
             }
             let index = self.sets[set_index as usize].slots[place];
-            if !self.slots[index as usize].surplus {
+            let slot = &self.slots[index as usize];
+            if !slot.surplus && slot.phase.state().is_connected() {
                 self.mark_surplus(index);
-            }
-        }
-    }
-
-    /// Nothing of the set is to end after all.
-    fn unmark(&mut self, set_index: u32) {
-        let Some(set) = self.sets.get_mut(set_index as usize) else {
-            return;
-        };
-        for &index in &set.slots {
-            let slot = &mut self.slots[index as usize];
-            if slot.surplus && slot.phase != Phase::Closing {
-                slot.surplus = false;
-                set.live += 1;
             }
         }
         self.review(set_index);
     }
 
-    /// The last connection of a sound backend is gone through its fault, or its first did not come: from now on it is
-    /// probed, by the slot `keeper`.
-    pub(super) fn demote(
-        &mut self,
-        set_index: u32,
-        keeper: u32,
-        due: Option<Instant>,
-        observer: &mut impl Observer,
-    ) {
-        self.sets[set_index as usize].standing = Standing::Failing;
-        self.on_trial.remove(&set_index);
-        self.failing += 1;
-        self.shares.remove(set_index);
-        let most = self.most_shared() as u64;
-        self.shares.lower(most);
-        self.review_changed();
-        let mut others = self.sets[set_index as usize].slots.clone();
-        others.retain(|&other| other != keeper);
-        others.retain(|&other| self.slots[other as usize].phase == Phase::BackingOff);
-        let failures = others
-            .iter()
-            .map(|&other| self.slots[other as usize].failures);
-        self.sets[set_index as usize].probe_failures = failures.max().unwrap_or(0);
-        for other in others {
-            self.retire(self.now, other, observer);
-        }
-        self.probing.insert(set_index);
-        self.probe_failed(set_index, keeper, due, observer);
+    /// Whether the set has more than its share, `connecting` aside.
+    fn has_surplus(&self, set_index: u32, connecting: u32) -> bool {
+        self.sets[set_index as usize].live > self.share(set_index) + connecting
     }
 
-    /// A backend has connected. One that was failing takes part again, and a newcomer takes part in full.
+    /// Stops the latest connect of a set that has more than its share.
+    fn stop_surplus(&mut self, now: Instant, set_index: u32, observer: &mut impl Observer) -> bool {
+        let sound = self
+            .sets
+            .get(set_index as usize)
+            .is_some_and(|set| set.standing == Standing::Sound);
+        sound && self.has_surplus(set_index, 0) && self.stop_latest(now, set_index, observer)
+    }
+
+    /// Caps were lowered: stops the connects that are beyond them, which a tick would let finish.
+    pub(super) fn heed_caps(&mut self, now: Instant, observer: &mut impl Observer) {
+        let oversized: Vec<u32> = self.oversized.iter().copied().collect();
+        for set in oversized {
+            while self.stop_surplus(now, set, observer) {}
+        }
+        let crowded: Vec<u32> = self.crowded.iter().copied().collect();
+        let most = self.policy.set_config.max_count;
+        for set in crowded {
+            while self.crowded.contains(&set)
+                && (self.slots.len() > self.policy.max_slots
+                    || self.sets[set as usize].slots.len() > most)
+                && self.stop_latest(now, set, observer)
+            {}
+        }
+    }
+
+    /// So many slots of the set are not to end after all.
+    fn unmark(&mut self, set_index: u32, mut most: u32) {
+        let Some(set) = self.sets.get_mut(set_index as usize) else {
+            return;
+        };
+        for &index in &set.slots {
+            let slot = &mut self.slots[index as usize];
+            if most > 0 && slot.surplus && slot.phase != Phase::Closing {
+                slot.surplus = false;
+                set.live += 1;
+                most -= 1;
+            }
+        }
+    }
+
+    /// A backend has connected. One that was probed takes part again, and so does a newcomer, in full.
     pub(super) fn welcome(&mut self, set_index: u32) {
         let set = &mut self.sets[set_index as usize];
-        set.has_connected = true;
-        if set.standing == Standing::Failing {
-            set.probe_failures = 0;
-            self.leave_probing(set_index);
-            self.admit(set_index);
-        } else if self.on_trial.contains(&set_index) {
-            self.admit(set_index);
+        let was_new = !core::mem::replace(&mut set.has_connected, true);
+        set.unreachable = false;
+        set.probe_failures = 0;
+        match set.standing {
+            Standing::Full | Standing::Failing => {
+                self.leave_probing(set_index);
+                self.admit(set_index);
+            }
+            Standing::Sound if was_new => self.admit(set_index),
+            Standing::Sound | Standing::Draining => {}
         }
     }
 
-    /// Lets a set take part in the deal. As long as others work, a newcomer gets one slot until it has shown that it
-    /// can be connected to: what works is not given up for what may not.
+    /// Lets a set take part in the deal: on trial, if it is new and others work.
     pub(super) fn admit(&mut self, set_index: u32) {
-        let count = self.policy.set_config.max_count;
-        let mut cap = count.min(self.policy.max_slots) as u32;
         let others_work = self.some_work();
+        let most = self.policy.set_config.max_count.min(self.policy.max_slots) as u32;
         let set = &mut self.sets[set_index as usize];
         set.standing = Standing::Sound;
+        let weight = set.backend.effective_weight();
         let is_new = set.slots.is_empty() || self.on_trial.contains(&set_index);
         if others_work && !set.has_connected && is_new {
-            cap = 1;
             self.on_trial.insert(set_index);
+            self.shares.remove(set_index);
+            self.trials.add(set_index, weight, 1);
         } else {
             self.on_trial.remove(&set_index);
+            self.trials.remove(set_index);
+            self.shares.add(set_index, weight, most);
         }
-        self.shares
-            .add(set_index, set.backend.effective_weight(), cap);
         self.review_changed();
+        self.review(set_index);
+    }
+
+    /// The set takes part no longer.
+    pub(super) fn leave_deal(&mut self, set_index: u32) {
+        self.on_trial.remove(&set_index);
+        self.trials.remove(set_index);
+        self.shares.remove(set_index);
+        self.deal();
         self.review(set_index);
     }
 
@@ -291,125 +380,44 @@ impl Machine {
         self.connected() > self.leaving
     }
 
-    /// A failing set fails no longer, or leaves altogether.
-    pub(super) fn leave_probing(&mut self, set_index: u32) {
-        self.failing -= 1;
-        self.probing.remove(&set_index);
-        self.crowded.remove(&set_index);
-        let due = self.sets[set_index as usize].due;
-        self.turns.remove(&(due, set_index));
-    }
-
-    /// A probe failed. If another connect to its backend is under way, that is probe enough. Else its slot goes to
-    /// whoever is due before it would be again, and to whoever is due next if there are too many probes.
-    pub(super) fn probe_failed(
-        &mut self,
-        set_index: u32,
-        index: u32,
-        due: Option<Instant>,
-        observer: &mut impl Observer,
-    ) {
-        let set = &mut self.sets[set_index as usize];
-        let own = self.slots[index as usize].failures;
-        let failures = own.max(set.probe_failures);
-        set.probe_failures = failures;
-        if set.stats.connecting_slots > 1 {
-            self.retire(self.now, index, observer);
-            self.note_crowd(set_index);
-            return;
-        }
-        self.note_crowd(set_index);
-        let mut due = due;
-        if failures > own {
-            // It goes on from where those that were given up had come to.
-            self.slots[index as usize].failures = failures;
-            let delay = backoff::delay(&self.policy.set_config, failures, &mut self.dice);
-            due = self.now.after(delay);
-            self.slot_timers.arm(index, due);
-        }
-        let first = self.turns.first().map(|&(first, _)| first);
-        let is_due = first.is_some_and(|first| due.is_none_or(|due| first <= due));
-        if is_due || self.probing.len() > self.most_probes() {
-            self.await_turn(set_index, index, due, observer);
-        }
-    }
-
-    /// Gives up the probe's slot until the set's turn comes. A backend that is never to be retried gets none.
-    fn await_turn(
-        &mut self,
-        set_index: u32,
-        index: u32,
-        due: Option<Instant>,
-        observer: &mut impl Observer,
-    ) {
-        self.probing.remove(&set_index);
-        self.sets[set_index as usize].probe_failures = self.slots[index as usize].failures;
-        if let Some(due) = due {
-            self.sets[set_index as usize].due = due;
-            self.turns.insert((due, set_index));
-        }
-        self.retire(self.now, index, observer);
-    }
-
-    /// There are more probes than may be: one whose connect is not under way waits for its turn.
-    fn withdraw_probe(&mut self, now: Instant, observer: &mut impl Observer) -> bool {
-        let waiting = |&set_index: &u32| {
-            let mut slots = self.sets[set_index as usize].slots.iter();
-            let waits = |&&it: &&u32| self.slots[it as usize].phase == Phase::BackingOff;
-            slots.find(waits).map(|&index| (set_index, index))
-        };
-        let Some((set_index, index)) = self.probing.iter().rev().find_map(waiting) else {
-            return false;
-        };
-        let due = self.slot_timers.of(index).map(|at| at.max(now));
-        self.await_turn(set_index, index, due, observer);
-        true
-    }
-
-    fn open_probe(
-        &mut self,
-        now: Instant,
-        due: Instant,
-        set_index: u32,
-        observer: &mut impl Observer,
-    ) {
-        self.probing.insert(set_index);
-        let index = self.add_slot(set_index);
-        self.slots[index as usize].failures = self.sets[set_index as usize].probe_failures;
-        if due > now {
-            self.slot_timers.arm(index, Some(due));
-        } else {
-            self.attempt(now, index, observer);
-        }
-    }
-
     pub(super) fn review_changed(&mut self) {
         while let Some(set) = self.shares.pop_changed() {
             self.review(set);
         }
+        while let Some(set) = self.trials.pop_changed() {
+            self.review(set);
+        }
     }
 
-    /// Whether the set has less or more than its share, as the books are to have it.
+    /// Enters in the books whether the set has less or more than its share, and whether it has connects beyond what it is
+    /// entitled to.
     pub(super) fn review(&mut self, set_index: u32) {
+        let share = self.share(set_index);
         let Some(set) = self.sets.get(set_index as usize) else {
             return;
         };
-        let share = self.shares.of(set_index);
+        if set.standing == Standing::Sound && set.live < share && self.marked.contains(&set_index) {
+            // Rather than open others, it keeps what was to end.
+            self.unmark(set_index, share - set.live);
+        }
+        let set = &self.sets[set_index as usize];
         let room = set.slots.len() < self.policy.set_config.max_count;
-        let (hungry, oversized) = match set.standing {
-            Standing::Sound => (set.live < share && room, set.live > share),
-            Standing::Failing | Standing::Draining => (false, false),
-        };
-        if hungry {
-            self.hungry.insert(set_index);
-        } else {
-            self.hungry.remove(&set_index);
-        }
-        if oversized {
-            self.oversized.insert(set_index);
-        } else {
-            self.oversized.remove(&set_index);
-        }
+        let hungry = set.standing == Standing::Sound && set.live < share && room;
+        let shared = matches!(set.standing, Standing::Sound | Standing::Full);
+        let oversized = shared && set.live > share;
+        let crowded = set.is_crowded();
+        enter(&mut self.hungry, set_index, hungry);
+        enter(&mut self.oversized, set_index, oversized);
+        enter(&mut self.crowded, set_index, crowded);
+    }
+}
+
+/// Has `index` in the books if it `belongs` there.
+fn enter(book: &mut BTreeSet<u32>, index: u32, belongs: bool) {
+    if belongs {
+        book.insert(index);
+    } else {
+        book.remove(&index);
     }
 }
 

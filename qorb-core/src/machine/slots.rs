@@ -14,7 +14,7 @@ use crate::event::{Event, Observer, Reason};
 use crate::id::{JobId, SlotId};
 use crate::io::{Abort, Output, Returned};
 use crate::list::NONE;
-use crate::set::Standing;
+use crate::set::{Due, Standing};
 use crate::slot::{Phase, Slot, State};
 use crate::time::Instant;
 
@@ -31,7 +31,6 @@ impl Machine {
         let index = self.job(job, Phase::Attempting)?;
         self.totals.opened += 1;
         let set = self.slots[index as usize].set;
-        self.sets[set as usize].unreachable = false;
         let (slot, backend) = self.names(index);
         observer.observe(&Event::ConnectDone { slot, backend });
         self.welcome(set);
@@ -146,7 +145,8 @@ impl Machine {
                 self.rest(now, index, observer);
             }
             Returned::Broken => self.fail(now, index, observer),
-            Returned::Abandoned | Returned::Detached => self.end(index, observer),
+            Returned::Abandoned => self.abandon(now, index, observer),
+            Returned::Detached => self.end(index, observer),
         }
         Some(())
     }
@@ -156,7 +156,10 @@ impl Machine {
         let set_config = &self.policy.set_config;
         let (connect, check) = (set_config.connect_timeout, set_config.health_check_timeout);
         match self.slots[index as usize].phase {
-            Phase::BackingOff => self.attempt(now, index, observer),
+            Phase::BackingOff => {
+                self.stir_probe(self.slots[index as usize].set);
+                self.attempt(now, index, observer);
+            }
             Phase::Unclaimed if self.is_too_old(now, index) => self.retire(now, index, observer),
             Phase::Unclaimed => self.look_after(now, index, observer),
             Phase::Claimed if self.is_too_old(now, index) => {
@@ -270,43 +273,49 @@ impl Machine {
     /// not when it merely came about: a backend that accepts connections and breaks them is not hammered, by old
     /// slots or by new ones.
     pub(super) fn fail(&mut self, now: Instant, index: u32, observer: &mut impl Observer) {
-        if self.is_unwanted(index) {
-            self.end(index, observer);
-            return;
-        }
         let was_connected = self.slots[index as usize].phase.state().is_connected();
         if was_connected {
-            self.totals.closed += 1;
             let age = now.since(self.slots[index as usize].connected_at);
             if age >= self.policy.set_config.max_connection_backoff {
                 self.proved(index);
             }
         }
         let slot = &mut self.slots[index as usize];
-        slot.holder = NONE;
         slot.failures = slot.failures.saturating_add(1);
         let (failures, set_index) = (slot.failures, slot.set);
+        let delay = backoff::delay(&self.policy.set_config, failures, &mut self.dice);
+        let due = Due::from(now.after(delay));
         let set = &mut self.sets[set_index as usize];
         // A probe that fails says nothing new: it is not to be held against the backend once it is back.
         if set.standing == Standing::Sound {
             set.failures.record(now);
         }
-        self.shift(index, Phase::BackingOff, observer);
-        let delay = backoff::delay(&self.policy.set_config, failures, &mut self.dice);
-        let due = now.after(delay);
-        self.slot_timers.arm(index, due);
         if was_connected {
-            let set = &mut self.sets[set_index as usize];
             set.breaks_in_row = set.breaks_in_row.max(failures);
-            set.not_before = set.not_before.max(due.unwrap_or(set.not_before));
+            set.not_before = set.not_before.max(due);
         }
-        match self.sets[set_index as usize].standing {
-            Standing::Sound if !self.sets[set_index as usize].is_online() => {
-                self.demote(set_index, index, due, observer);
-            }
-            Standing::Failing => self.probe_failed(set_index, index, due, observer),
-            Standing::Sound | Standing::Draining => {}
+        if self.is_unwanted(index) {
+            self.end(index, observer);
+            return;
         }
+        self.totals.closed += u64::from(was_connected);
+        self.slots[index as usize].holder = NONE;
+        self.shift(index, Phase::BackingOff, observer);
+        self.slot_timers.arm(index, due.instant());
+        self.fall_back(set_index, index, due, observer);
+    }
+
+    /// A client gave up while its connection was prepared. That is not held against the backend; but if it happens again
+    /// and again, connections are not opened at the rate at which clients give up.
+    fn abandon(&mut self, now: Instant, index: u32, observer: &mut impl Observer) {
+        let set = &mut self.sets[self.slots[index as usize].set as usize];
+        let before = set.abandoned_in_row;
+        set.abandoned_in_row = (before + 1).min(MOST_ABANDONED);
+        if before > 0 {
+            let delay = backoff::delay(&self.policy.set_config, before, &mut self.dice);
+            set.not_before = set.not_before.max(now.after(delay).into());
+        }
+        self.end(index, observer);
     }
 
     /// The slot's connection has proved to work.
@@ -316,7 +325,8 @@ impl Machine {
         slot.failures = 0;
         let set = &mut self.sets[slot.set as usize];
         set.breaks_in_row = 0;
-        set.not_before = Instant::EPOCH;
+        set.abandoned_in_row = 0;
+        set.not_before = Due::NOW;
     }
 
     /// A connection that nobody uses: it goes to who waits, or rests until it is claimed or checked, or is closed because
@@ -568,3 +578,7 @@ impl Machine {
         index
     }
 }
+
+/// How often in a row a client's giving up doubles the wait: it stays below a second where the least is 20 ms. The next
+/// client may be more patient.
+const MOST_ABANDONED: u32 = 6;

@@ -9,7 +9,7 @@ use core::mem;
 
 use super::Machine;
 use super::slots::Taken;
-use crate::backend::{AllBackends, Backend};
+use crate::backend::{AllBackends, Backend, Identity};
 use crate::event::{Event, Observer};
 use crate::policy::CheckedPolicy;
 use crate::set::{Set, Standing};
@@ -74,7 +74,7 @@ impl Machine {
                     Step::Admitting(at + 1)
                 }
                 Step::Admitting(_) => Step::Dismissing(0),
-                Step::Dismissing(at) if at < self.sets.capacity() => {
+                Step::Dismissing(at) if at < self.sets_end => {
                     self.dismiss(now, at, observer);
                     Step::Dismissing(at + 1)
                 }
@@ -107,14 +107,7 @@ impl Machine {
     fn name(&mut self, backend: &Backend, observer: &mut impl Observer) {
         let identity = backend.identity();
         let Some(&index) = self.identities.get(&identity) else {
-            let set = Set::new(backend.clone(), self.sets_ever, self.epoch);
-            let backend = &set.backend.clone();
-            observer.observe(&Event::BackendAdded { backend });
-            self.sets_ever = self.sets_ever.wrapping_add(1);
-            let index = self.sets.insert(set) as u32;
-            self.identities.insert(identity, index);
-            self.choice.enroll(index, backend.priority);
-            self.admit(index);
+            self.add_set(backend, identity, observer);
             return;
         };
         let set = &mut self.sets[index as usize];
@@ -131,6 +124,26 @@ impl Machine {
             self.draining -= 1;
             self.leaving -= set.stats.claimed_slots;
             self.admit(index);
+        }
+    }
+
+    /// A backend that is not known, or no longer.
+    fn add_set(&mut self, backend: &Backend, identity: Identity, observer: &mut impl Observer) {
+        let wait = self.memory.take(self.now, &identity);
+        let mut set = Set::new(backend.clone(), self.sets_ever, self.epoch);
+        if let Some(wait) = wait {
+            (set.breaks_in_row, set.not_before) = (wait.breaks_in_row, wait.not_before);
+        }
+        let backend = &set.backend.clone();
+        observer.observe(&Event::BackendAdded { backend });
+        self.sets_ever = self.sets_ever.wrapping_add(1);
+        let index = self.sets.insert(set) as u32;
+        self.sets_end = self.sets_end.max(index as usize + 1);
+        self.identities.insert(identity, index);
+        self.choice.enroll(index, backend.priority);
+        match wait.and_then(|wait| wait.probe) {
+            Some((due, failures)) => self.go_on_probing(index, due, failures),
+            None => self.admit(index),
         }
     }
 
@@ -152,9 +165,17 @@ impl Machine {
                 self.choice.insert(index);
             }
         }
-        let sound = self.sets[index as usize].standing == Standing::Sound;
-        if sound && old.weight != backend.weight {
-            self.admit(index);
+        if old.weight != backend.weight {
+            self.admit_again(index);
+        }
+    }
+
+    /// What a set's part in the deal follows from has changed.
+    fn admit_again(&mut self, index: u32) {
+        match self.sets[index as usize].standing {
+            Standing::Sound => self.admit(index),
+            Standing::Full => self.take_stock(index),
+            Standing::Failing | Standing::Draining => self.review(index),
         }
     }
 
@@ -177,16 +198,12 @@ impl Machine {
         self.draining += 1;
         self.leaving += set.stats.claimed_slots;
         match before {
-            Standing::Sound => self.shares.remove(set_index),
-            Standing::Failing => self.leave_probing(set_index),
+            Standing::Sound => {}
+            Standing::Full | Standing::Failing => self.leave_probing(set_index),
             Standing::Draining => debug_assert!(false, "it drains already"),
         }
-        self.on_trial.remove(&set_index);
         // What clients hold here counts against the cap, and so is not there for others.
-        let most = self.most_shared() as u64;
-        self.shares.lower(most);
-        self.review_changed();
-        self.review(set_index);
+        self.leave_deal(set_index);
         if slots.is_empty() {
             self.forget_set(set_index);
             return;
@@ -203,7 +220,11 @@ impl Machine {
     /// Takes a drained set out of the books.
     pub(super) fn forget_set(&mut self, set_index: u32) {
         let set = self.sets.remove(set_index as usize);
+        self.memory.keep(self.now, &set);
         debug_assert!(set.slots.is_empty() && set.idle.is_empty());
+        while self.sets_end > 0 && !self.sets.contains(self.sets_end - 1) {
+            self.sets_end -= 1;
+        }
         self.draining -= 1;
         self.marked.remove(&set_index);
         self.choice.strike(set_index);
@@ -228,13 +249,12 @@ impl Machine {
         self.caps_ever.0 = self.caps_ever.0.max(policy.max_slots);
         self.caps_ever.1 = self.caps_ever.1.max(policy.set_config.max_count);
         self.policy = policy;
-        let sound = self.sets.iter();
-        let sound = sound.filter(|(_, set)| set.standing == Standing::Sound);
-        let sound: Vec<u32> = sound.map(|(index, _)| index as u32).collect();
-        for index in sound {
-            self.admit(index);
+        let sets: Vec<u32> = self.sets.iter().map(|(index, _)| index as u32).collect();
+        for index in sets {
+            self.admit_again(index);
         }
         self.rebalance(now, observer);
+        self.heed_caps(now, observer);
         Some(())
     }
 

@@ -228,22 +228,36 @@ fn a_claim_in_vain_asks_a_backend_whose_connections_never_come_to_rest() {
 #[test]
 fn a_client_that_gives_up_is_not_held_against_the_backend() {
     let (mut pool, mut held) = one_slot_held();
-    for round in 1..10 {
+    // Who gives up again and again does not set the pace at which connections are opened, either.
+    let waits = [0, 20, 40, 80, 160, 320, 640, 640, 640];
+    for (round, wait) in (2..).zip(waits) {
         let id = pool
             .machine
             .acquiring(pool.now, held, Patience::Policy, &mut ())
             .unwrap();
         assert_eq!(pool.machine.cancel(id, &mut ()), None);
+        let from = pool.now;
         pool.give_back(held, Returned::Abandoned);
-        // There is no wait, and no failure.
-        let slot = format!("a#{}", round + 1);
-        pool.expect(&[&format!("connect {slot}")]);
+        let slot = format!("a#{round}");
+        if wait > 0 {
+            pool.expect(&[]);
+            assert_eq!(pool.pass(ms(wait - 1)), [""; 0]);
+            assert_eq!(pool.pass(ms(1)).len(), 1);
+        } else {
+            pool.expect(&[&format!("connect {slot}")]);
+        }
+        assert_eq!(pool.now.since(from), ms(wait));
         pool.connect(&slot);
         held = pool.claim();
     }
     let stats = pool.machine.stats();
     assert!(!stats.backends[0].failing);
     assert_eq!(stats.backends[0].recent_failures, 0);
+    // One who is more patient ends it.
+    assert_eq!(pool.release(held), Next::Idle);
+    let held = pool.claim();
+    pool.give_back(held, Returned::Abandoned);
+    pool.expect(&["connect a#11"]);
 }
 
 #[test]
