@@ -2,56 +2,54 @@
 //! than if it had stayed.
 
 use alloc::collections::BTreeMap;
+use core::time::Duration;
 
 use crate::backend::Identity;
 use crate::set::{Due, Set};
 use crate::time::Instant;
 
-/// The waits of backends that have gone, until they are over.
+/// How backends that have gone failed, for as long as that counts.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Memory(BTreeMap<Identity, Wait>);
+pub(crate) struct Memory(BTreeMap<Identity, Record>);
 
-/// What a backend was waiting for when it went.
+/// How a backend failed before it went.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Wait {
-    /// When its probe would have been due, and how often that had failed, if it was failing.
+pub(crate) struct Record {
+    /// When its probe would have been due, and how often that had failed, if it was probed.
     pub(crate) probe: Option<(Due, u32)>,
     /// See [`Set`].
     pub(crate) breaks_in_row: u32,
     pub(crate) not_before: Due,
-}
-
-impl Wait {
-    fn until(&self) -> Due {
-        let probe = self.probe.map_or(Due::NOW, |(due, _)| due);
-        probe.max(self.not_before)
-    }
+    until: Due,
 }
 
 impl Memory {
-    /// Remembers the set, which goes, if there is anything to remember.
-    pub(crate) fn keep(&mut self, now: Instant, set: &Set) {
-        let failing = set.probe_failures > 0;
-        let wait = Wait {
-            probe: failing.then_some((set.due, set.probe_failures)),
-            breaks_in_row: set.breaks_in_row,
-            not_before: set.not_before,
-        };
-        if wait.until() <= Due::At(now) {
+    /// Remembers the set, which goes, for `time` after it would have been tried again.
+    pub(crate) fn keep(&mut self, now: Instant, set: &Set, time: Duration) {
+        let probed = set.probe_failures > 0;
+        let probe = probed.then_some((set.due, set.probe_failures));
+        let due = probe.map_or(Due::NOW, |(due, _)| due).max(set.not_before);
+        if due == Due::NOW {
             return;
         }
         if self.0.len() >= MOST {
-            self.0.retain(|_, wait| wait.until() > Due::At(now));
+            self.0.retain(|_, record| record.until > Due::At(now));
         }
         if self.0.len() < MOST {
-            self.0.insert(set.backend.identity(), wait);
+            let record = Record {
+                probe,
+                breaks_in_row: set.breaks_in_row,
+                not_before: set.not_before,
+                until: due.instant().and_then(|due| due.after(time)).into(),
+            };
+            self.0.insert(set.backend.identity(), record);
         }
     }
 
-    /// What the backend, which comes back, still has to wait for.
-    pub(crate) fn take(&mut self, now: Instant, identity: &Identity) -> Option<Wait> {
-        let wait = self.0.remove(identity)?;
-        (wait.until() > Due::At(now)).then_some(wait)
+    /// How the backend, which comes back, failed before it went.
+    pub(crate) fn take(&mut self, now: Instant, identity: &Identity) -> Option<Record> {
+        let record = self.0.remove(identity)?;
+        (record.until > Due::At(now)).then_some(record)
     }
 }
 
@@ -71,27 +69,27 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_is_remembered_until_it_is_over() {
-        let (mut memory, now) = (Memory::default(), Instant::from_nanos(5));
-        let (over, runs) = (waiting(1, 5), waiting(2, 6));
-        memory.keep(now, &over);
-        memory.keep(now, &runs);
-        assert_eq!(memory.take(now, &over.backend.identity()), None);
-        let later = Instant::from_nanos(6);
-        assert_eq!(memory.clone().take(later, &runs.backend.identity()), None);
-        let wait = memory.take(now, &runs.backend.identity());
-        assert_eq!(wait.map(|wait| wait.not_before), Some(runs.not_before));
-        assert_eq!(memory.take(now, &runs.backend.identity()), None);
+    fn failures_are_remembered_for_a_while_beyond_the_wait() {
+        let (mut memory, now) = (Memory::default(), Instant::EPOCH);
+        let set = waiting(1, 5);
+        memory.keep(now, &set, Duration::from_nanos(2));
+        let identity = set.backend.identity();
+        let later = Instant::from_nanos(7);
+        assert_eq!(memory.clone().take(later, &identity), None);
+        let record = memory.take(Instant::from_nanos(6), &identity);
+        assert_eq!(record.map(|it| it.not_before), Some(set.not_before));
+        assert_eq!(memory.take(now, &identity), None);
     }
 
     #[test]
     fn it_does_not_grow_without_end() {
-        let mut memory = Memory::default();
+        let (mut memory, now) = (Memory::default(), Instant::EPOCH);
         for port in 0..2_000 {
-            memory.keep(Instant::EPOCH, &waiting(port, 6));
+            memory.keep(now, &waiting(port, 6), Duration::ZERO);
         }
         assert_eq!(memory.0.len(), MOST);
-        memory.keep(Instant::from_nanos(6), &waiting(9_999, 7));
+        let later = Instant::from_nanos(6);
+        memory.keep(later, &waiting(9_999, 7), Duration::ZERO);
         assert_eq!(memory.0.len(), 1);
     }
 }

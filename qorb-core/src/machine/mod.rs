@@ -114,7 +114,7 @@ pub struct Machine {
     ran_dry: Option<u32>,
     update: Option<Update>,
     epoch: u64,
-    /// What backends that have gone were waiting for.
+    /// How backends that have gone failed.
     memory: Memory,
     /// Every set's index is below this.
     sets_end: usize,

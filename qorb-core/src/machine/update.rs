@@ -129,10 +129,10 @@ impl Machine {
 
     /// A backend that is not known, or no longer.
     fn add_set(&mut self, backend: &Backend, identity: Identity, observer: &mut impl Observer) {
-        let wait = self.memory.take(self.now, &identity);
+        let record = self.memory.take(self.now, &identity);
         let mut set = Set::new(backend.clone(), self.sets_ever, self.epoch);
-        if let Some(wait) = wait {
-            (set.breaks_in_row, set.not_before) = (wait.breaks_in_row, wait.not_before);
+        if let Some(record) = record {
+            (set.breaks_in_row, set.not_before) = (record.breaks_in_row, record.not_before);
         }
         let backend = &set.backend.clone();
         observer.observe(&Event::BackendAdded { backend });
@@ -141,7 +141,7 @@ impl Machine {
         self.sets_end = self.sets_end.max(index as usize + 1);
         self.identities.insert(identity, index);
         self.choice.enroll(index, backend.priority);
-        match wait.and_then(|wait| wait.probe) {
+        match record.and_then(|record| record.probe) {
             Some((due, failures)) => self.go_on_probing(index, due, failures),
             None => self.admit(index),
         }
@@ -220,7 +220,8 @@ impl Machine {
     /// Takes a drained set out of the books.
     pub(super) fn forget_set(&mut self, set_index: u32) {
         let set = self.sets.remove(set_index as usize);
-        self.memory.keep(self.now, &set);
+        let time = self.policy.set_config.max_connection_backoff;
+        self.memory.keep(self.now, &set, time);
         debug_assert!(set.slots.is_empty() && set.idle.is_empty());
         while self.sets_end > 0 && !self.sets.contains(self.sets_end - 1) {
             self.sets_end -= 1;

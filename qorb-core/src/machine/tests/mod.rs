@@ -8,6 +8,7 @@
 mod claims;
 mod lifetime;
 mod promises;
+mod recovery;
 mod sizing;
 mod slots;
 mod update;

@@ -1,0 +1,326 @@
+//! Faults that meet: what was found by looking for the worst, each in a transcript.
+
+use super::*;
+
+/// Claims everything that the backends have, up to all slots.
+fn claim_all(pool: &mut Pool) -> Vec<Grant> {
+    let mut held = Vec::new();
+    while let Ok(grant) = pool.machine.claim(&mut ()) {
+        held.push(grant);
+        pool.connect_all();
+    }
+    held
+}
+
+/// Lets time pass in steps; connects to the backends that `works` names succeed, and the others fail, or never end.
+/// Gives the connects made to each.
+fn pass_with(
+    pool: &mut Pool,
+    time: Duration,
+    step: Duration,
+    works: &dyn Fn(&str) -> Option<bool>,
+) -> BTreeMap<String, usize> {
+    let end = pool.now.after(time).unwrap();
+    let mut connects = BTreeMap::new();
+    while pool.now < end {
+        pool.give_time();
+        let mut outputs = pool.outputs();
+        while !outputs.is_empty() {
+            for output in core::mem::take(&mut outputs) {
+                if let Some((_, slot)) = output.split_once("connect ") {
+                    let name = slot.split('#').next().unwrap();
+                    *connects.entry(name.to_string()).or_default() += 1;
+                    let job = pool.jobs[slot];
+                    // Some are aborted in the same breath.
+                    let _ = match works(name) {
+                        Some(true) => pool.input(Input::Connected(job)),
+                        Some(false) => pool.input(Input::ConnectFailed(job, &"refused")),
+                        None => Handled::Stale,
+                    };
+                } else if let Some((_, slot)) = output.split_once("check ") {
+                    let _ = pool.input(Input::Checked(pool.jobs[slot]));
+                }
+            }
+            pool.give_time();
+            outputs = pool.outputs();
+        }
+        let next = pool.now.after(step).unwrap();
+        while let Some((at, _)) = pool.machine.poll_timeout().filter(|&(at, _)| at <= next) {
+            pool.now = pool.now.max(at);
+            pool.timeout();
+        }
+        pool.now = next;
+    }
+    connects
+}
+
+#[test]
+fn a_healthy_backend_is_found_while_clients_hold_what_has_gone_and_others_are_dead() {
+    for (max_slots, dead) in [(2, 1), (16, 8)] {
+        let policy = Policy {
+            max_slots,
+            spares_wanted: max_slots / 2,
+            claim_timeout: Duration::MAX,
+            ..Policy::default()
+        };
+        let mut pool = Pool::connected_to(policy, &["a"]);
+        let held: Vec<Grant> = (0..max_slots / 2).map(|_| pool.claim()).collect();
+        pool.connect_all();
+        let names: Vec<String> = (0..dead).map(|n| format!("dead{n}")).collect();
+        let names = names.iter().map(String::as_str).chain(["good"]);
+        pool.backends(&names.collect::<Vec<_>>());
+        pool.wait(Patience::Policy);
+        pass_with(&mut pool, ms(60_000), ms(100), &|name| Some(name == "good"));
+        assert_eq!(pool.machine.waiting(), 0, "{:?}", pool.spread());
+        drop(held);
+    }
+}
+
+#[test]
+fn dead_newcomers_leave_what_works_at_least_half() {
+    let policy = Policy {
+        claim_timeout: Duration::MAX,
+        ..Policy::default()
+    };
+    let mut pool = Pool::connected_to(policy, &["a"]);
+    let held = claim_all(&mut pool);
+    assert_eq!(held.len(), 16);
+    for grant in held {
+        pool.release(grant);
+    }
+    let names: Vec<String> = (0..45).map(|n| format!("dead{n}")).collect();
+    let names = names.iter().map(String::as_str).chain(["a"]);
+    pool.backends(&names.collect::<Vec<_>>());
+    // They answer no connect.
+    for _ in 0..180 {
+        let held = claim_all(&mut pool);
+        pass_with(&mut pool, ms(1_000), ms(1_000), &|name| {
+            (name == "a").then_some(true)
+        });
+        assert!(pool.machine.connected() >= 8, "{:?}", pool.spread());
+        for grant in held {
+            if pool.release(grant) == Next::Timed {
+                pool.give_back(grant, Returned::Healthy);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_only_connection_is_not_given_up_for_a_newcomer() {
+    let policy = Policy {
+        spares_wanted: 1,
+        ..small()
+    };
+    let mut pool = Pool::new(policy);
+    pool.backends(&["x", "a"]);
+    pool.backends(&["a"]);
+    pool.connect_all();
+    pool.expect_spread(&[("a", 1)]);
+    // The newcomer stands before the other in all books.
+    pool.backends(&["a", "b"]);
+    assert_eq!(pool.pass(ms(10_000)), [""; 0]);
+    pool.expect_spread(&[("b", 0), ("a", 1)]);
+}
+
+#[test]
+fn a_backend_that_takes_no_more_leaves_the_rest_to_others_and_is_tried_again() {
+    let policy = Policy {
+        claim_timeout: Duration::MAX,
+        ..Policy::default()
+    };
+    let mut pool = Pool::new(policy);
+    pool.backends(&["a", "b"]);
+    // It takes one connection, which a client keeps, and refuses from then on.
+    pool.outputs();
+    pool.connect("a#1");
+    let kept = pool.claim();
+    for slot in ["a#2", "a#3", "a#4"] {
+        pool.connect_failed(slot);
+    }
+    let works = |name: &str| Some(name == "b");
+    pool.connect_each(&["b#5", "b#6", "b#7", "b#8"]);
+    pass_with(&mut pool, ms(1_000), ms(10), &works);
+    for _ in 0..14 {
+        let _ = pool.ask(Patience::Policy);
+        pass_with(&mut pool, ms(10), ms(10), &works);
+    }
+    pool.expect_spread(&[("a", 2), ("b", 14)]);
+    assert_eq!(pool.machine.waiting(), 0);
+    // A slot beyond the one that it has tries it, ever less often.
+    let connects = pass_with(&mut pool, ms(60_000), ms(10), &works);
+    assert!((1..=7).contains(&connects["a"]), "{connects:?}");
+    // Once it takes more, it gets its share, at the next tick.
+    let all = |_: &str| Some(true);
+    pass_with(&mut pool, ms(120_000), ms(100), &all);
+    assert_eq!(pool.machine.stats().backend("a").unwrap().share, 8);
+    pool.release(kept);
+}
+
+#[test]
+fn a_probe_that_waits_long_yields_to_one_that_is_due() {
+    let policy = Policy {
+        spares_wanted: 1,
+        max_slots: 2,
+        claim_timeout: ms(30_000),
+        ..Policy::default()
+    };
+    let mut pool = Pool::new(policy);
+    pool.backends(&["a", "b"]);
+    pool.expect(&["connect a#1"]);
+    pool.connect_failed("a#1");
+    pool.expect(&["connect b#2"]);
+    pool.connect("b#2");
+    // The one has been dead for minutes, so it is tried every half minute, when the only connection to the other breaks.
+    pass_with(&mut pool, ms(125_000), ms(1_000), &|name| Some(name == "b"));
+    let grant = pool.claim();
+    pool.give_back(grant, Returned::Broken);
+    pool.wait(Patience::Policy);
+    let at = pool.now.after(ms(20)).unwrap().as_nanos() / 1_000_000;
+    let outputs = pool.pass(ms(20));
+    assert_eq!(outputs, [format!("{at}: connect b#2")]);
+    pool.connect("b#2");
+    assert_eq!(pool.machine.waiting(), 0);
+}
+
+#[test]
+fn promise_6_what_was_to_end_serves_who_waits_once_it_is_missed() {
+    let policy = Policy {
+        spares_wanted: 4,
+        ..small()
+    };
+    let mut pool = Pool::connected_to(policy, &["a"]);
+    let held: Vec<Grant> = (0..4).map(|_| pool.claim()).collect();
+    pool.backends(&["a", "b"]);
+    // At the tick, one of a's is to end when it comes back, for b should have it.
+    assert_eq!(pool.pass(ms(10_000)), [""; 0]);
+    // But b goes again, and all of a's are wanted.
+    pool.backends(&["a"]);
+    pool.wait(Patience::Policy);
+    let first = held.iter().find(|grant| pool.name(grant.slot) == "a#1");
+    assert!(matches!(pool.release(*first.unwrap()), Next::Grant(_)));
+    pool.expect(&[]);
+}
+
+#[test]
+fn claims_that_time_out_in_on_acquire_do_not_set_the_pace_of_connects() {
+    let mut pool = Pool::new(Policy::default());
+    pool.backends(&["a"]);
+    let (mut connects, mut acquiring) = (0, Vec::<(ClaimId, Grant)>::new());
+    for _ in 0..10_000 {
+        pool.now = pool.now.after(ms(1)).unwrap();
+        pool.machine.handle_timeout(pool.now, &mut ());
+        while let Some(output) = pool.machine.poll_output() {
+            match output {
+                Output::Connect { job, .. } => {
+                    connects += 1;
+                    pool.accept(Input::Connected(job));
+                }
+                Output::Refuse { claim, .. } => {
+                    let at = acquiring.iter().position(|it| it.0 == claim).unwrap();
+                    let (_, grant) = acquiring.remove(at);
+                    pool.give_back(grant, Returned::Abandoned);
+                }
+                _ => {}
+            }
+        }
+        // Whatever there is, a client takes it, whose patience is less than preparing it takes.
+        while let Ok(grant) = pool.machine.claim(&mut ()) {
+            let patience = Patience::Within(ms(5));
+            let id = pool
+                .machine
+                .acquiring(pool.now, grant, patience, &mut ())
+                .unwrap();
+            acquiring.push((id, grant));
+        }
+    }
+    // Sixteen slots, each 640 ms at the most.
+    assert!(connects < 16 * 10_000 / 320, "{connects} connects in 10 s");
+}
+
+#[test]
+fn a_lowered_cap_stops_the_connects_of_a_failing_backend() {
+    let policy = Policy {
+        spares_wanted: 16,
+        ..Policy::default()
+    };
+    let mut pool = Pool::new(policy.clone());
+    pool.backends(&["a"]);
+    assert_eq!(pool.outputs().len(), 16);
+    pool.connect_failed("a#1");
+    let lower = Policy {
+        spares_wanted: 2,
+        max_slots: 2,
+        ..policy
+    };
+    pool.accept(Input::Policy(lower.check().unwrap()));
+    assert!(pool.machine.stats().total_slots <= 2);
+    assert!(pool.outputs().iter().all(|it| it.starts_with("abort")));
+}
+
+#[test]
+fn ticks_that_come_often_let_connects_finish() {
+    let mut pool = Pool::new(Policy {
+        spares_wanted: 0,
+        rebalance_interval: ms(1_000),
+        ..small()
+    });
+    pool.backends(&["a"]);
+    pool.pass(ms(100));
+    // A claim that gives up after half a second, and a connect that takes one and a half.
+    pool.wait(Patience::Within(ms(500)));
+    pool.expect(&["connect a#1"]);
+    assert_eq!(
+        pool.pass(ms(1_500)),
+        ["600: refuse claim 1: NoBackendsOnline"]
+    );
+    pool.connect("a#1");
+    // Nobody wanted it any more, which is for the next tick to see to.
+    assert_eq!(pool.pass(ms(400)), ["2000: close a#1"]);
+}
+
+#[test]
+fn a_machine_and_its_clone_decide_alike() {
+    let names: Vec<String> = (0..130).map(|n| format!("{n:03}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut pool = Pool::new(small());
+    pool.backends(&names);
+    pool.outputs();
+    let mut twin = pool.clone();
+    for it in [&mut pool, &mut twin] {
+        it.accept(Input::Backends([backend("050")].into()));
+        it.timeout();
+    }
+    assert_eq!(pool.outputs(), twin.outputs());
+}
+
+#[test]
+fn a_backend_never_to_be_retried_is_not_retried_by_new_slots_either() {
+    let mut policy = small();
+    policy.set_config.min_connection_backoff = Duration::MAX;
+    policy.set_config.max_connection_backoff = Duration::MAX;
+    let mut pool = Pool::connected_to(policy, &["a"]);
+    let one = pool.claim();
+    pool.connect_all();
+    pool.give_back(one, Returned::Broken);
+    pool.expect(&[]);
+    let _two = pool.claim();
+    let _three = pool.claim();
+    pool.wait(Patience::Policy);
+    pool.expect(&[]);
+}
+
+#[test]
+fn back_off_survives_a_resolver_that_forgets_and_remembers() {
+    let mut pool = Pool::new(small());
+    let mut connects = 0;
+    for round in 0..100 {
+        let names: &[&str] = if round % 2 == 0 { &["a"] } else { &[] };
+        pool.backends(names);
+        let dead = |_: &str| Some(false);
+        let made = pass_with(&mut pool, ms(100), ms(1), &dead);
+        connects += made.values().sum::<usize>();
+    }
+    // Ten seconds: 20 ms, doubled each time.
+    assert!(connects <= 12, "{connects} connects in 10 s");
+}
