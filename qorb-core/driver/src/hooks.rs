@@ -8,6 +8,7 @@ use qorb_core::io::Hooks;
 
 use crate::backend::{Backend, Connection, Connector, Error};
 use crate::connector::BoxFuture;
+use crate::panics::quietly;
 use crate::sync::{Arc, Mutex};
 
 /// What a pool asks of its connector. The futures own all they need.
@@ -30,11 +31,12 @@ impl<C: Connector> Erased<C::Connection> for C {
 
     fn check(
         self: Arc<Self>,
-        mut conn: C::Connection,
+        conn: C::Connection,
     ) -> BoxFuture<'static, Result<C::Connection, Error>> {
+        let mut conn = Lent(Some(conn));
         Box::pin(async move {
-            Connector::is_valid(&*self, &mut conn).await?;
-            Ok(conn)
+            Connector::is_valid(&*self, conn.get()).await?;
+            Ok(conn.back())
         })
     }
 
@@ -47,21 +49,44 @@ impl<C: Connector> Erased<C::Connection> for C {
             return None;
         }
         let acquire = hooks.on_acquire.then(|| {
-            place(
-                Arc::clone(&self),
-                |connector: Arc<C>, mut conn| async move {
-                    let result = connector.on_acquire(&mut conn).await;
-                    (connector, conn, result)
-                },
-            )
+            place(Arc::clone(&self), |connector: Arc<C>, conn| async move {
+                let mut conn = Lent(Some(conn));
+                let result = connector.on_acquire(conn.get()).await;
+                let conn = conn.back();
+                (connector, conn, result)
+            })
         });
         let recycle = hooks.on_recycle.then(|| {
-            place(self, |connector: Arc<C>, mut conn| async move {
-                let result = connector.on_recycle(&mut conn).await;
+            place(self, |connector: Arc<C>, conn| async move {
+                let mut conn = Lent(Some(conn));
+                let result = connector.on_recycle(conn.get()).await;
+                let conn = conn.back();
                 (connector, conn, result)
             })
         });
         Some(Box::new(Mutex::new(Hosts { acquire, recycle })))
+    }
+}
+
+/// A connection in the hands of a hook. If that panics, the connection is dropped while the thread unwinds, and its own
+/// `Drop` may not panic too: that would end the process.
+struct Lent<Conn>(Option<Conn>);
+
+impl<Conn> Lent<Conn> {
+    fn get(&mut self) -> &mut Conn {
+        self.0.as_mut().expect("it is there until it goes back")
+    }
+
+    fn back(mut self) -> Conn {
+        self.0.take().expect("it is there until it goes back")
+    }
+}
+
+impl<Conn> Drop for Lent<Conn> {
+    fn drop(&mut self) {
+        if let Some(conn) = self.0.take() {
+            quietly(|| drop(conn));
+        }
     }
 }
 

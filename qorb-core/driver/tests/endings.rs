@@ -171,6 +171,26 @@ fn with_goodbyes_that_hang_it_is_over_when_their_time_is() {
 }
 
 #[test]
+fn what_comes_back_after_the_end_and_is_recycled_is_not_forgotten() {
+    let hooks = Hooks {
+        on_recycle: true,
+        ..NONE
+    };
+    let bench = Bench::ready(hooks, slots(1));
+    bench.lab.always(Step::Recycle, Do::Wait);
+    let held = now(bench.pool.claim()).unwrap();
+    assert_eq!(end(&bench).claimed, 1);
+    drop(held);
+    let mut end = drive(bench.pool.terminate());
+    end.pending();
+    bench.lab.open();
+    bench.rt.run();
+    assert_eq!(end.done().to_string(), "nothing is left");
+    drop(end);
+    expect_gone(&bench);
+}
+
+#[test]
 fn in_the_middle_of_a_large_update() {
     let Fed { bench, backends } = Fed::new(NONE, slots(16));
     backends.send([backend_at(1)]);

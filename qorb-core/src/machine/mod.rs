@@ -332,10 +332,16 @@ impl Machine {
         self.queue.len()
     }
 
-    /// Slots whose connection is told goodbye. Constant time.
+    /// Slots whose connection is told goodbye, or recycled for the last time: after the pool's end, what clients give back
+    /// still is. Constant time.
     #[inline]
     pub fn closing(&self) -> usize {
-        self.closing
+        let recycled = if self.terminated {
+            self.counts.checking_slots
+        } else {
+            0
+        };
+        self.closing + recycled
     }
 
     /// Whether the pool has been told to end.
