@@ -9,7 +9,7 @@ mod owner;
 
 use arbitrary::{Arbitrary, Unstructured};
 use qorb_core::io::{Hooks, Returned};
-use qorb_core::policy::Policy;
+use qorb_core::policy::{CoDel, Policy};
 use std::time::Duration;
 
 use owner::Owner;
@@ -101,6 +101,12 @@ impl Script {
         policy.set_config.max_connection_backoff = millis(2_000);
         if self.hooks & 4 != 0 {
             policy.set_config.max_lifetime = millis(20_000);
+        }
+        if self.hooks & 8 != 0 {
+            policy.codel = Some(CoDel {
+                target: millis(2),
+                interval: millis(20),
+            });
         }
         policy
     }

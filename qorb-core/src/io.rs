@@ -131,6 +131,8 @@ pub enum Refusal {
     AllClaimsUsed,
     /// As many claims wait already as the policy lets.
     QueueFull,
+    /// Claims have waited too long for a while, so this one was shed (see [`CoDel`](crate::policy::CoDel)).
+    Overloaded,
     /// Connections were to be had, but `on_acquire` failed on them or took too long.
     AcquireFailed,
     /// The pool has ended.

@@ -65,6 +65,7 @@ pub mod time;
 
 mod backoff;
 mod choice;
+mod codel;
 mod list;
 mod memory;
 mod queue;

@@ -29,8 +29,31 @@ pub struct Policy {
     pub claim_timeout: Duration,
     /// The most claims that may wait at once; `None`, the default, for no bound. A claim beyond it is refused at once.
     pub max_waiting: Option<usize>,
+    /// Sheds claims while all wait too long; `None`, the default, for never.
+    pub codel: Option<CoDel>,
     /// What holds for each backend.
     pub set_config: SetConfig,
+}
+
+/// Controlled delay (RFC 8289): when even those that are served had to wait longer than `target` for a whole `interval`,
+/// claims are refused from the front of the queue, ever more of them, until the wait is short again.
+///
+/// It costs a look at the clock for each connection that comes back while claims wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CoDel {
+    /// How long a wait is no reason to worry. Default 5 ms.
+    pub target: Duration,
+    /// How long waits have to be longer before the first claim is refused. Default 100 ms; more than zero.
+    pub interval: Duration,
+}
+
+impl Default for CoDel {
+    fn default() -> Self {
+        Self {
+            target: Duration::from_millis(5),
+            interval: Duration::from_millis(100),
+        }
+    }
 }
 
 /// What holds for each backend.
@@ -67,6 +90,7 @@ impl Default for Policy {
             rebalance_interval: Duration::from_secs(60),
             claim_timeout: Duration::from_secs(30),
             max_waiting: None,
+            codel: None,
             set_config: SetConfig::default(),
         }
     }
@@ -113,6 +137,9 @@ impl Policy {
             at_least_one(&mut self.max_slots, "max_slots"),
             at_most_limit(&mut self.max_slots, "max_slots"),
             more_than_zero(&mut self.rebalance_interval, "rebalance_interval"),
+            self.codel
+                .as_mut()
+                .and_then(|codel| more_than_zero(&mut codel.interval, "codel.interval")),
             at_least_one(&mut set.max_count, "set_config.max_count"),
             more_than_zero(
                 &mut set.min_connection_backoff,
@@ -270,11 +297,17 @@ mod tests {
     type Change = fn(&mut Policy);
 
     /// Every way in which one field can be impossible.
-    const IMPOSSIBLE: [(&str, Change); 10] = [
+    const IMPOSSIBLE: [(&str, Change); 11] = [
         ("max_slots", |p| p.max_slots = 0),
         ("max_slots", |p| p.max_slots = SLOT_LIMIT + 1),
         ("rebalance_interval", |p| {
             p.rebalance_interval = Duration::ZERO;
+        }),
+        ("codel.interval", |p| {
+            p.codel = Some(CoDel {
+                interval: Duration::ZERO,
+                ..CoDel::default()
+            });
         }),
         ("set_config.max_count", |p| p.set_config.max_count = 0),
         ("set_config.min_connection_backoff", |p| {

@@ -32,6 +32,8 @@ pub(crate) struct Queue {
 pub(crate) struct Claim {
     pub(crate) ticket: Ticket,
     pub(crate) stage: Stage,
+    /// When it came here.
+    pub(crate) since: Instant,
     generation: u32,
     in_lane: bool,
 }
@@ -73,23 +75,24 @@ impl Queue {
     }
 
     /// Lets a new claim wait, behind all others.
-    pub(crate) fn enter(&mut self, ticket: Ticket) -> ClaimId {
-        let id = self.insert(ticket, Stage::Waiting);
+    pub(crate) fn enter(&mut self, now: Instant, ticket: Ticket) -> ClaimId {
+        let id = self.insert(now, ticket, Stage::Waiting);
         self.order.push_back(&mut self.waiting, id.index);
         id
     }
 
     /// Notes a claim whose connection is being prepared.
-    pub(crate) fn acquiring(&mut self, ticket: Ticket, slot: SlotId) -> ClaimId {
-        self.insert(ticket, Stage::Acquiring(slot))
+    pub(crate) fn acquiring(&mut self, now: Instant, ticket: Ticket, slot: SlotId) -> ClaimId {
+        self.insert(now, ticket, Stage::Acquiring(slot))
     }
 
-    fn insert(&mut self, ticket: Ticket, stage: Stage) -> ClaimId {
+    fn insert(&mut self, now: Instant, ticket: Ticket, stage: Stage) -> ClaimId {
         self.generations = self.generations.wrapping_add(1);
         let generation = self.generations;
         let index = self.claims.insert(Claim {
             ticket,
             stage,
+            since: now,
             generation,
             in_lane: false,
         }) as u32;
@@ -99,13 +102,13 @@ impl Queue {
 
     /// Lets a claim whose `on_acquire` failed wait: before all that have not had a connection yet, among the others
     /// by age. The walk past those is bounded: each of them has cost a slot.
-    pub(crate) fn enter_again(&mut self, ticket: Ticket) -> ClaimId {
+    pub(crate) fn enter_again(&mut self, now: Instant, ticket: Ticket) -> ClaimId {
         debug_assert!(ticket.retried, "a newcomer does not go to the front");
         let next = self.order.iter(&self.waiting).find(|&index| {
             let other = &self.claims[index as usize].ticket;
             !other.retried || other.number > ticket.number
         });
-        let id = self.insert(ticket, Stage::Waiting);
+        let id = self.insert(now, ticket, Stage::Waiting);
         self.order.insert_before(&mut self.waiting, next, id.index);
         id
     }
@@ -243,16 +246,16 @@ mod tests {
     fn promise_5_first_come_first_served_and_retries_before_them_by_age() {
         let mut queue = Queue::new();
         for number in [9, 8, 7] {
-            queue.enter(ticket(number, None));
+            queue.enter(Instant::EPOCH, ticket(number, None));
         }
         let again = |number| Ticket {
             retried: true,
             ..ticket(number, None)
         };
-        queue.enter_again(again(5));
-        let three = queue.enter_again(again(3));
+        queue.enter_again(Instant::EPOCH, again(5));
+        let three = queue.enter_again(Instant::EPOCH, again(3));
         assert_eq!(order(&queue), [3, 5, 9, 8, 7]);
-        queue.enter_again(again(4));
+        queue.enter_again(Instant::EPOCH, again(4));
         assert_eq!(order(&queue), [3, 4, 5, 9, 8, 7]);
         assert_eq!(queue.head(), Some(three));
         queue.grant(three, SLOT);
@@ -263,14 +266,14 @@ mod tests {
     #[test]
     fn promise_10_a_claim_that_left_leaves_nothing() {
         let mut queue = Queue::new();
-        let one = queue.enter(ticket(1, Some(10)));
-        let two = queue.enter(ticket(2, Some(5)));
+        let one = queue.enter(Instant::EPOCH, ticket(1, Some(10)));
+        let two = queue.enter(Instant::EPOCH, ticket(2, Some(5)));
         assert!(queue.remove(two).is_some());
         assert!(queue.remove(two).is_none());
         assert_eq!(queue.first_deadline(), Some((Instant::from_nanos(10), one)));
         assert!(queue.remove(one).is_some());
         assert_eq!((queue.head(), queue.first_deadline()), (None, None));
-        let three = queue.enter(ticket(3, None));
+        let three = queue.enter(Instant::EPOCH, ticket(3, None));
         assert_eq!(three.index(), one.index());
         assert!(queue.get(one).is_none(), "its place is another's now");
     }
@@ -278,9 +281,9 @@ mod tests {
     #[test]
     fn a_claim_being_prepared_keeps_its_deadline_and_a_granted_one_loses_it() {
         let mut queue = Queue::new();
-        let one = queue.acquiring(ticket(1, Some(10)), SLOT);
+        let one = queue.acquiring(Instant::EPOCH, ticket(1, Some(10)), SLOT);
         assert_eq!(queue.first_deadline().map(|(_, id)| id), Some(one));
-        let two = queue.enter(ticket(2, Some(4)));
+        let two = queue.enter(Instant::EPOCH, ticket(2, Some(4)));
         assert_eq!(queue.first_deadline().map(|(_, id)| id), Some(two));
         queue.grant(two, SLOT);
         assert_eq!(queue.first_deadline().map(|(_, id)| id), Some(one));
@@ -299,7 +302,7 @@ mod tests {
                         let at = deadline.unwrap_or(0) as usize % model.len();
                         queue.remove(model.remove(at).0);
                     }
-                    _ => model.push((queue.enter(ticket(number, deadline)), deadline)),
+                    _ => model.push((queue.enter(Instant::EPOCH, ticket(number, deadline)), deadline)),
                 }
                 let expected = model.iter().filter_map(|&(_, at)| at).min();
                 let seen = queue.first_deadline();

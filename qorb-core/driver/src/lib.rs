@@ -46,7 +46,9 @@ pub use pool::{BuildError, Pool, RegistrationError};
 
 /// What an operator may choose.
 pub mod policy {
-    pub use qorb_core::policy::{CheckedPolicy, Fault, Policy, PolicyError, SLOT_LIMIT, SetConfig};
+    pub use qorb_core::policy::{
+        CheckedPolicy, CoDel, Fault, Policy, PolicyError, SLOT_LIMIT, SetConfig,
+    };
 }
 
 /// Slots: the places of connections.

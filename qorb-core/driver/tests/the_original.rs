@@ -3,13 +3,14 @@
 
 mod common;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use common::{Bench, Do, Fed, Step, drive, millis, now, secs, slots};
 use qorb_driver::backend::{Backend, Hooks};
-use qorb_driver::policy::{Policy, SetConfig};
+use qorb_driver::policy::{CoDel, Policy, SetConfig};
+use qorb_driver::pool::Error;
 
 const NONE: Hooks = Hooks::NONE;
 
@@ -263,4 +264,38 @@ fn a_resolver_that_falls_silent_or_ends_drops_no_backend() {
         drop(now(bench.pool.claim()).unwrap());
         drop(backends);
     }
+}
+
+#[test]
+fn codel_is_used() {
+    let policy = Policy {
+        codel: Some(CoDel::default()),
+        claim_timeout: Duration::MAX,
+        ..slots(1)
+    };
+    let bench = Bench::ready(NONE, policy);
+    let mut held = Some(now(bench.pool.claim()).unwrap());
+    let mut queue = VecDeque::new();
+    let mut shed = 0;
+    // More claims come than can be served: without it the wait would grow without end.
+    for _ in 0..1_000 {
+        for _ in 0..2 {
+            let mut claim = drive(bench.pool.claim());
+            claim.pending();
+            queue.push_back(claim);
+        }
+        bench.rt.advance(millis(20));
+        drop(held.take());
+        while held.is_none() {
+            let mut first = queue.pop_front().unwrap();
+            match first.done() {
+                Ok(handle) => held = Some(handle),
+                Err(Error::Overloaded { .. }) => shed += 1,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        bench.check();
+    }
+    assert!(shed > 500, "{shed}");
+    assert!(queue.len() < 500, "{} wait", queue.len());
 }

@@ -1,12 +1,14 @@
 //! A claim's way: at once, or through the queue, or through `on_acquire`; to a slot, or to a refusal.
 
 use core::fmt;
+use core::time::Duration;
 
 use super::Machine;
 use crate::event::{Event, Observer, Reason};
 use crate::id::{ClaimId, SlotId};
 use crate::io::{Admission, Deadline, Grant, Next, Output, Patience, Refusal, Ticket};
 use crate::list::NONE;
+use crate::policy::CoDel;
 use crate::queue::{Claim, Stage};
 use crate::slot::Phase;
 use crate::time::Instant;
@@ -38,7 +40,10 @@ impl Machine {
         let Some(index) = self.held(slot) else {
             return Next::Stale;
         };
-        if self.is_unwanted(index) || self.slots[index as usize].expired {
+        let timed = self.is_unwanted(index)
+            || self.slots[index as usize].expired
+            || (self.policy.codel.is_some() && self.queue.waiting() > 0);
+        if timed {
             return Next::Timed;
         }
         self.proved(index);
@@ -74,7 +79,7 @@ impl Machine {
         if full.is_some_and(|most| self.queue.waiting() >= most) {
             return Err(self.refuse_for(ticket, Refusal::QueueFull, observer));
         }
-        let id = self.queue.enter(ticket);
+        let id = self.queue.enter(now, ticket);
         self.demand_changed();
         self.settle(now, observer);
         Ok(Admission::Waiting(id))
@@ -134,7 +139,7 @@ impl Machine {
             self.report_overdue(index, ticket, observer);
             return Err(self.refuse_for(ticket, Refusal::AcquireFailed, observer));
         }
-        let id = self.queue.acquiring(ticket, grant.slot);
+        let id = self.queue.acquiring(now, ticket, grant.slot);
         self.slots[index as usize].holder = id.index;
         Ok(id)
     }
@@ -220,7 +225,7 @@ impl Machine {
         if !ticket.patient {
             return Err(self.refuse_for(ticket, Refusal::AcquireFailed, observer));
         }
-        let id = self.queue.enter_again(ticket);
+        let id = self.queue.enter_again(now, ticket);
         self.demand_changed();
         Ok(Admission::Waiting(id))
     }
@@ -312,7 +317,8 @@ impl Machine {
     #[inline]
     pub(super) fn offer(&mut self, index: u32, observer: &mut impl Observer) -> Option<ClaimId> {
         self.shift(index, Phase::Unclaimed, observer);
-        let Some(id) = self.queue.head() else {
+        let Some(id) = self.next_in_line(observer) else {
+            self.delay.rest();
             let set = self.slots[index as usize].set;
             let idle = &mut self.sets[set as usize].idle;
             if idle.is_empty() {
@@ -343,6 +349,43 @@ impl Machine {
         });
         self.totals.granted += 1;
         Some(id)
+    }
+
+    /// The claim whose turn it is. Those before it that wait too long are shed.
+    #[inline]
+    fn next_in_line(&mut self, observer: &mut impl Observer) -> Option<ClaimId> {
+        let id = self.queue.head()?;
+        match self.policy.codel {
+            None => Some(id),
+            Some(rule) => self.next_not_shed(id, rule, observer),
+        }
+    }
+
+    #[cold]
+    fn next_not_shed(
+        &mut self,
+        first: ClaimId,
+        rule: CoDel,
+        observer: &mut impl Observer,
+    ) -> Option<ClaimId> {
+        let mut id = first;
+        loop {
+            let claim = self.queue.get(id)?;
+            let ticket = claim.ticket;
+            // A connection is not left idle for want of anybody to give it to: the last one is always in time (RFC 8289, 5.6).
+            let waited = if self.queue.waiting() > 1 {
+                self.now.since(claim.since)
+            } else {
+                Duration::ZERO
+            };
+            // Who has had a connection that could not be prepared has waited enough.
+            if ticket.retried || !self.delay.sheds(&rule, self.now, waited) {
+                return Some(id);
+            }
+            self.queue.remove(id);
+            self.push_refusal(id, ticket, Refusal::Overloaded, observer);
+            id = self.queue.head()?;
+        }
     }
 
     /// Takes an idle slot out of its set's list.

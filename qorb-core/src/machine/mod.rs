@@ -30,6 +30,7 @@ use slab::Slab;
 
 use crate::backend::Identity;
 use crate::choice::Choice;
+use crate::codel::Delay;
 use crate::dice::Dice;
 use crate::event::Observer;
 use crate::id::SlotId;
@@ -149,6 +150,7 @@ pub struct Machine {
     rebalance_owed: bool,
 
     queue: Queue,
+    delay: Delay,
     outputs: VecDeque<Output>,
     /// Slots by state, over all sets.
     counts: slot::Stats,
@@ -198,6 +200,7 @@ impl Machine {
             resting: BTreeSet::new(),
             turns: BTreeSet::new(),
             queue: Queue::new(),
+            delay: Delay::default(),
             outputs: VecDeque::new(),
             counts: slot::Stats::default(),
             totals: Totals::default(),

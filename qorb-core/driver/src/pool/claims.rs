@@ -244,6 +244,11 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
                 pool,
                 waiting: state.machine.waiting(),
             },
+            Refusal::Overloaded => Error::Overloaded {
+                pool,
+                waiting: state.machine.waiting(),
+                max_slots: state.machine.policy().max_slots,
+            },
             Refusal::AcquireFailed => Error::AcquireFailed { pool, last: own },
             Refusal::Terminated => Error::Terminated {
                 pool,

@@ -46,6 +46,15 @@ pub enum Error {
         /// How many wait.
         waiting: usize,
     },
+    /// Claims have waited too long for a while, and the policy's `codel` lets some be shed.
+    Overloaded {
+        /// The pool.
+        pool: Arc<str>,
+        /// How many wait.
+        waiting: usize,
+        /// How many connections the pool may have.
+        max_slots: usize,
+    },
     /// Connections were to be had, but `on_acquire` failed on them or took too long.
     AcquireFailed {
         /// The pool.
@@ -134,6 +143,14 @@ impl fmt::Display for Error {
             Self::QueueFull { pool, waiting } => write!(
                 f,
                 "{waiting} claims wait in pool \"{pool}\" already; shed load, or raise max_waiting"
+            ),
+            Self::Overloaded {
+                pool,
+                waiting,
+                max_slots,
+            } => write!(
+                f,
+                "pool \"{pool}\" is overloaded: claims, of which {waiting} wait, have waited longer than codel.target for a while; try later, ask less often, or raise max_slots (now {max_slots})"
             ),
             Self::AcquireFailed { pool, last: None } => write!(
                 f,

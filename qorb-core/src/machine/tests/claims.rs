@@ -296,3 +296,44 @@ fn very_many_deadlines_at_once_are_seen_to_in_slices() {
     }
     assert_eq!((slices, pool.machine.waiting()), (4, 0));
 }
+
+#[test]
+fn a_queue_that_stays_long_is_shed_from_its_head() {
+    let policy = Policy {
+        max_slots: 1,
+        claim_timeout: Duration::MAX,
+        codel: Some(CoDel::default()),
+        ..small()
+    };
+    let mut pool = Pool::connected_to(policy, &["a"]);
+    let mut held = pool.claim();
+    // A claim each 20 ms, and a connection that comes back each 20 ms: there are always three that wait.
+    let mut claims: Vec<u64> = (0..3).map(|_| pool.wait(Patience::Policy)).collect();
+    let mut told = Vec::new();
+    for _ in 0..11 {
+        pool.pass(ms(20));
+        claims.push(pool.wait(Patience::Policy));
+        // Coming back takes the time now, for who is next may have waited too long.
+        assert_eq!(pool.release(held), Next::Timed);
+        pool.give_back(held, Returned::Healthy);
+        let at = pool.now.as_nanos() / 1_000_000;
+        let outputs = pool.outputs();
+        let (last, shed) = outputs.split_last().unwrap();
+        told.extend(shed.iter().map(|shed| format!("{at}: {shed}")));
+        claims.drain(..shed.len());
+        let next = claims.remove(0);
+        assert_eq!(*last, format!("grant claim {next}: a#1"));
+        held = pool.collect(next);
+    }
+    // 100 ms after the first that had waited for more than 5 ms, and 100 ms after that.
+    let expected = [
+        "120: refuse claim 7: Overloaded",
+        "220: refuse claim 13: Overloaded",
+    ];
+    assert_eq!(told, expected);
+    // Where nobody waits, nothing takes the time.
+    for claim in claims {
+        pool.machine.cancel(pool.claims[&claim], &mut ());
+    }
+    assert_eq!(pool.release(held), Next::Idle);
+}

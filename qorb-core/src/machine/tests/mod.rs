@@ -28,7 +28,7 @@ use crate::io::{
     Abort, Admission, Grant, Handled, Hooks, Input, Next, Output, Patience, Refusal, Returned,
     Wakeup,
 };
-use crate::policy::{CheckedPolicy, Policy};
+use crate::policy::{CheckedPolicy, CoDel, Policy};
 use crate::time::Instant;
 
 /// A duration in milliseconds.
