@@ -1,5 +1,6 @@
 //! The runtime: virtual time, and tasks that run only when the test says so.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
@@ -25,6 +26,10 @@ struct Inner {
     dead: AtomicBool,
 }
 
+std::thread_local! {
+    static CURRENT: RefCell<Option<TestRuntime>> = const { RefCell::new(None) };
+}
+
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl TestRuntime {
@@ -40,6 +45,14 @@ impl TestRuntime {
             clock_reads: AtomicUsize::new(0),
             dead: AtomicBool::new(false),
         }))
+    }
+
+    /// Runs `f` as if this runtime had called it.
+    pub(crate) fn enter<T>(&self, f: impl FnOnce() -> T) -> T {
+        let before = CURRENT.replace(Some(self.clone()));
+        let result = f();
+        CURRENT.set(before);
+        result
     }
 
     /// Runs tasks until none is ready.
@@ -150,7 +163,7 @@ impl Runtime for TestRuntime {
     type Timer = TestTimer;
 
     fn current() -> Option<Self> {
-        None
+        CURRENT.with_borrow(Clone::clone)
     }
 
     fn now(&self) -> Instant {
