@@ -132,6 +132,7 @@ impl<D: DialTcp> Connector for TcpConnector<D> {
             return Err(misplaced(backend, "the network"));
         };
         let stream = self.dial.dial(address).await?;
+        refuse_itself(&stream)?;
         self.set_options(&stream)?;
         Ok(stream)
     }
@@ -139,6 +140,21 @@ impl<D: DialTcp> Connector for TcpConnector<D> {
     async fn is_valid(&self, stream: &mut D::Stream) -> Result<(), Error> {
         look(stream, self.talkative)
     }
+}
+
+/// Where nobody listens on a port of this host, the kernel may give that very port to the socket that calls it, which is
+/// then connected to itself (RFC 9293, 3.5: simultaneous open). It would echo all it is told, and keep the port from
+/// the server.
+fn refuse_itself(socket: &impl AsSocket) -> io::Result<()> {
+    let socket = SockRef::from(socket);
+    if socket.local_addr()? == socket.peer_addr()? {
+        let refused = io::ErrorKind::ConnectionRefused;
+        return Err(io::Error::new(
+            refused,
+            "nobody listens: it is connected to itself",
+        ));
+    }
+    Ok(())
 }
 
 /// The kernel counts in seconds, and refuses zero.
