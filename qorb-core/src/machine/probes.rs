@@ -66,7 +66,8 @@ impl Machine {
         }
     }
 
-    /// A full backend takes part with the connections that it has.
+    /// The set has fewer slots, or its part in the deal has changed. A full backend takes part with the connections that
+    /// it has.
     pub(super) fn take_stock(&mut self, set_index: u32) {
         let set = &self.sets[set_index as usize];
         if set.standing == Standing::Full {

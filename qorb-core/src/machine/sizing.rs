@@ -67,8 +67,8 @@ impl Machine {
         self.trials.wanted() as usize
     }
 
-    /// How many slots trials should have: as many as the load asks for beyond one on each proven backend, but never
-    /// more than what works has, which is not given up for what may not.
+    /// How many slots trials should have: as many as the load asks for beyond one on each proven backend, but at most half of
+    /// all: what works is not given up for what may not.
     fn most_trials(&self) -> usize {
         let candidates = self.on_trial.len();
         if candidates == 0 {
@@ -77,8 +77,7 @@ impl Machine {
         let proven = self.sets.len() - self.draining - self.probed - candidates;
         let load = self.load().min(self.most_slots());
         let lacking = load.saturating_sub(proven);
-        let most = lacking.min(load / 2).min(self.most_unproven());
-        most.min(candidates)
+        lacking.min(self.most_unproven()).min(candidates)
     }
 
     /// How many slots the set should have: by the deal, on trial, and for a probe beyond its connections.

@@ -401,7 +401,7 @@ impl Machine {
         let slot = job.slot;
         let job = Some(job);
         self.outputs.push_back(Output::Close { slot, job });
-        self.review(self.slots[index as usize].set);
+        self.take_stock(self.slots[index as usize].set);
     }
 
     /// Ends a slot that has no connection any more.
@@ -433,7 +433,7 @@ impl Machine {
         if slots.is_empty() && self.sets[set as usize].standing == Standing::Draining {
             self.forget_set(set);
         } else {
-            self.review(set);
+            self.take_stock(set);
         }
     }
 

@@ -337,3 +337,27 @@ fn a_queue_that_stays_long_is_shed_from_its_head() {
     }
     assert_eq!(pool.release(held), Next::Idle);
 }
+
+#[test]
+fn a_queue_that_is_worked_off_now_and_then_is_not_shed() {
+    let policy = Policy {
+        max_slots: 1,
+        claim_timeout: Duration::MAX,
+        codel: Some(CoDel::default()),
+        ..small()
+    };
+    let mut pool = Pool::connected_to(policy, &["a"]);
+    for _ in 0..20 {
+        let held = pool.claim();
+        let claims = [(); 3].map(|()| pool.wait(Patience::Policy));
+        let mut held = Some(held);
+        for claim in claims {
+            pool.pass(ms(20));
+            pool.give_back(held.take().unwrap(), Returned::Healthy);
+            let expected = format!("grant claim {claim}: a#1");
+            pool.expect(&[&expected]);
+            held = Some(pool.collect(claim));
+        }
+        assert_eq!(pool.release(held.take().unwrap()), Next::Idle);
+    }
+}

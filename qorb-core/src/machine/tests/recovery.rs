@@ -324,3 +324,136 @@ fn back_off_survives_a_resolver_that_forgets_and_remembers() {
     // Ten seconds: 20 ms, doubled each time.
     assert!(connects <= 12, "{connects} connects in 10 s");
 }
+
+#[test]
+fn a_probe_that_waits_yields_to_a_backend_that_comes_back_and_is_due_before_it() {
+    let policy = Policy {
+        spares_wanted: 1,
+        max_slots: 3,
+        ..small()
+    };
+    let mut pool = Pool::connected_to(policy, &["a"]);
+    // Two backends are dead, one of them for longer, and the resolver forgets the other for a moment.
+    pool.backends(&["a", "old"]);
+    let dead = |name: &str| Some(name == "a");
+    let _held = pool.claim();
+    pass_with(&mut pool, ms(5_000), ms(10), &dead);
+    let stats = pool.machine.stats();
+    assert!(stats.backend("old").unwrap().failing);
+    pool.backends(&["a", "old", "new"]);
+    for _ in 0..2 {
+        let connects = pass_with(&mut pool, ms(1_000), ms(10), &dead);
+        // It is tried as if it had not been forgotten: 20 ms, 40 ms and so on after each failure.
+        assert!(connects["new"] >= 1, "{connects:?}");
+        pool.backends(&["a", "old"]);
+        pool.backends(&["a", "old", "new"]);
+    }
+}
+
+#[test]
+fn connects_under_way_are_counted_as_what_a_tick_takes_away() {
+    let mut pool = Pool::connected_to(small(), &["a"]);
+    let held = [pool.claim(), pool.claim()];
+    pool.expect(&["connect a#3", "connect a#4"]);
+    for grant in held {
+        pool.release(grant);
+    }
+    // Two are too many: those that are not there yet, not those that are.
+    assert_eq!(
+        pool.pass(ms(10_000)),
+        ["10000: abort a#3 after 10s", "10000: abort a#4 after 10s"]
+    );
+    pool.expect_spread(&[("a", 2)]);
+    assert_eq!(pool.machine.stats().slots.unclaimed_slots, 2);
+}
+
+#[test]
+fn at_a_tick_connects_beyond_a_share_make_room_for_who_has_none() {
+    let mut policy = Policy {
+        spares_wanted: 4,
+        ..small()
+    };
+    policy.set_config.connect_timeout = Duration::MAX;
+    let mut pool = Pool::connected_to(policy, &["a", "b"]);
+    pool.backends(&["a"]);
+    assert_eq!(pool.outputs().len(), 4);
+    pool.backends(&["a", "b"]);
+    pool.expect(&[]);
+    pool.now = pool.now.after(ms(9_000)).unwrap();
+    pool.timeout();
+    // a connects to have b's slots as well. Now b is there again, and gets one to try with.
+    let outputs = pool.pass(ms(1_000));
+    assert_eq!(outputs, ["10000: abort a#6", "10000: connect b#7"]);
+}
+
+#[test]
+fn the_last_connect_to_a_backend_that_failed_goes_on_from_the_most_failures() {
+    let mut pool = Pool::connected_to(small(), &["a"]);
+    let [one, two] = [pool.claim(), pool.claim()];
+    pool.expect(&["connect a#3", "connect a#4"]);
+    pool.connect_failed("a#3");
+    assert_eq!(pool.pass(ms(20)), ["20: connect a#3"]);
+    pool.give_back(one, Returned::Broken);
+    pool.give_back(two, Returned::Broken);
+    // All is lost; two connects are under way, one of them for the second time.
+    pool.connect_failed("a#3");
+    pool.connect_failed("a#4");
+    assert_eq!(pool.pass(ms(39)), [""; 0]);
+    assert_eq!(pool.pass(ms(1)), ["60: connect a#4"]);
+}
+
+#[test]
+fn what_a_full_backend_loses_others_get() {
+    for how in [Returned::Broken, Returned::Detached] {
+        let policy = Policy {
+            spares_wanted: 8,
+            max_slots: 8,
+            ..Policy::default()
+        };
+        let mut pool = Pool::new(policy);
+        pool.backends(&["a", "b"]);
+        pool.outputs();
+        // One takes two connections and refuses more; its slots go to the other, but for one that tries.
+        pool.connect_each(&["a#1", "a#2", "b#5", "b#6", "b#7", "b#8"]);
+        let works = |name: &str| Some(name == "b");
+        for slot in ["a#3", "a#4"] {
+            pool.connect_failed(slot);
+        }
+        pass_with(&mut pool, ms(1_000), ms(10), &works);
+        pool.expect_spread(&[("a", 3), ("b", 5)]);
+        let held = claim_all(&mut pool);
+        for grant in held {
+            if pool.name(grant.slot) == "a#1" {
+                pool.give_back(grant, how);
+            } else {
+                pool.release(grant);
+            }
+        }
+        pass_with(&mut pool, ms(1_000), ms(10), &works);
+        pool.expect_spread(&[("a", 2), ("b", 6)]);
+        assert_eq!(pool.machine.connected(), 7);
+    }
+}
+
+#[test]
+fn a_full_backend_keeps_its_probe_at_a_tick_and_gives_up_what_is_beyond_its_share() {
+    let mut policy = Policy {
+        spares_wanted: 8,
+        max_slots: 8,
+        ..small()
+    };
+    policy.set_config.max_connection_backoff = ms(100);
+    let mut pool = Pool::connected_to(policy.clone(), &["a"]);
+    pool.expect_spread(&[("a", 8)]);
+    let lost = pool.claim();
+    pool.give_back(lost, Returned::Broken);
+    let full = |_: &str| Some(false);
+    pass_with(&mut pool, ms(1_000), ms(10), &full);
+    assert_eq!(pool.machine.stats().slots.connecting_slots, 1);
+    // Fewer are wanted; one of those that remain tries for more.
+    policy.spares_wanted = 3;
+    pool.accept(Input::Policy(policy.check().unwrap()));
+    pass_with(&mut pool, ms(20_000), ms(10), &full);
+    let slots = pool.machine.stats().slots;
+    assert_eq!((slots.unclaimed_slots, slots.connecting_slots), (3, 1));
+}
