@@ -43,12 +43,6 @@ impl Delay {
         due.is_some()
     }
 
-    /// Nobody waits.
-    #[inline]
-    pub(crate) fn rest(&mut self) {
-        self.late_at = None;
-    }
-
     /// Whether the delay has been above the target for an interval.
     fn is_late(&mut self, rule: &CoDel, now: Instant, waited: Duration) -> bool {
         if waited < rule.target {
@@ -111,9 +105,7 @@ mod tests {
         assert_eq!(shed(&mut delay, 1_000, 1_100, 50), [0; 0]);
         assert_eq!(shed(&mut delay, 1_100, 1_101, 4), [0; 0]);
         assert_eq!(shed(&mut delay, 1_101, 1_201, 50), [0; 0]);
-        delay.rest();
-        assert_eq!(shed(&mut delay, 1_201, 1_301, 50), [0; 0]);
-        assert_eq!(shed(&mut delay, 1_301, 1_302, 50), [1_301]);
+        assert_eq!(shed(&mut delay, 1_201, 1_202, 50), [1_201]);
     }
 
     #[test]

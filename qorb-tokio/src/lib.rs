@@ -36,6 +36,9 @@
 //! - When that runtime shuts down, the pool ends: claims are refused, and connections that clients hold stay
 //!   good until they are dropped. A pool that outlives its runtime, in a `static` shared by several tests,
 //!   say, is therefore of no use to the next; make one for each.
+//! - Connectors must not block their thread. tokio has one idle worker watch the clock and the sockets for all; if it is
+//!   that one which blocks, time-outs stand still, the pool's among them, until something from outside wakes the runtime
+//!   (tokio issue 4730). What has to block belongs in `tokio::task::spawn_blocking` or `block_in_place`.
 //! - With time paused (`tokio::time::pause`), the pool's time is paused as well, and advances with it.
 //!
 //! # Features

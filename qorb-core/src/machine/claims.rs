@@ -318,7 +318,6 @@ impl Machine {
     pub(super) fn offer(&mut self, index: u32, observer: &mut impl Observer) -> Option<ClaimId> {
         self.shift(index, Phase::Unclaimed, observer);
         let Some(id) = self.next_in_line(observer) else {
-            self.delay.rest();
             let set = self.slots[index as usize].set;
             let idle = &mut self.sets[set as usize].idle;
             if idle.is_empty() {
