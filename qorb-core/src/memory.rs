@@ -1,7 +1,7 @@
 //! What is remembered of backends that have gone, so that one which a resolver forgets and names again is tried no sooner
 //! than if it had stayed.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use core::time::Duration;
 
 use crate::backend::Identity;
@@ -10,7 +10,11 @@ use crate::time::Instant;
 
 /// How backends that have gone failed, for as long as that counts.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Memory(BTreeMap<Identity, Record>);
+pub(crate) struct Memory {
+    records: BTreeMap<Identity, Record>,
+    /// Which counts for how long.
+    ends: BTreeSet<(Due, Identity)>,
+}
 
 /// How a backend failed before it went.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,29 +36,45 @@ impl Memory {
         if due == Due::NOW {
             return;
         }
-        if self.0.len() >= MOST {
-            self.0.retain(|_, record| record.until > Due::At(now));
+        let identity = set.backend.identity();
+        let until = due.instant().and_then(|due| due.after(time)).into();
+        let record = Record {
+            probe,
+            breaks_in_row: set.breaks_in_row,
+            not_before: set.not_before,
+            until,
+        };
+        self.forget(&identity);
+        self.ends.insert((until, identity.clone()));
+        self.records.insert(identity, record);
+        while self.records.len() > MOST || self.is_over(now) {
+            if let Some((_, first)) = self.ends.pop_first() {
+                self.records.remove(&first);
+            }
         }
-        if self.0.len() < MOST {
-            let record = Record {
-                probe,
-                breaks_in_row: set.breaks_in_row,
-                not_before: set.not_before,
-                until: due.instant().and_then(|due| due.after(time)).into(),
-            };
-            self.0.insert(set.backend.identity(), record);
-        }
+    }
+
+    /// Whether there is one that counts no longer.
+    fn is_over(&self, now: Instant) -> bool {
+        let first = self.ends.first();
+        first.is_some_and(|&(until, _)| until <= Due::At(now))
+    }
+
+    fn forget(&mut self, identity: &Identity) -> Option<Record> {
+        let record = self.records.remove(identity)?;
+        self.ends.remove(&(record.until, identity.clone()));
+        Some(record)
     }
 
     /// How the backend, which comes back, failed before it went.
     pub(crate) fn take(&mut self, now: Instant, identity: &Identity) -> Option<Record> {
-        let record = self.0.remove(identity)?;
+        let record = self.forget(identity)?;
         (record.until > Due::At(now)).then_some(record)
     }
 }
 
-/// How many are remembered: enough for any resolver that is right most of the time.
-const MOST: usize = 1_024;
+/// How many are remembered. Beyond that those go first that count for the shortest time.
+const MOST: usize = 16_384;
 
 #[cfg(test)]
 mod tests {
@@ -84,12 +104,12 @@ mod tests {
     #[test]
     fn it_does_not_grow_without_end() {
         let (mut memory, now) = (Memory::default(), Instant::EPOCH);
-        for port in 0..2_000 {
+        for port in 0..20_000 {
             memory.keep(now, &waiting(port, 6), Duration::ZERO);
         }
-        assert_eq!(memory.0.len(), MOST);
+        assert_eq!((memory.records.len(), memory.ends.len()), (MOST, MOST));
         let later = Instant::from_nanos(6);
-        memory.keep(later, &waiting(9_999, 7), Duration::ZERO);
-        assert_eq!(memory.0.len(), 1);
+        memory.keep(later, &waiting(30_000, 7), Duration::ZERO);
+        assert_eq!((memory.records.len(), memory.ends.len()), (1, 1));
     }
 }

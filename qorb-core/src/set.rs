@@ -38,6 +38,8 @@ pub(crate) struct Set {
     pub(crate) unreachable: bool,
     /// How often it failed of late.
     pub(crate) failures: Window,
+    /// While it is full: a new connection is to prove that it works, and nothing else is tried.
+    pub(crate) proving: bool,
     /// While it waits for its turn to be probed: the failures in a row of its probe, to go on from.
     pub(crate) probe_failures: u32,
     /// While its probe waits, or it waits for its turn: when it is due.
@@ -101,6 +103,7 @@ impl Set {
             not_before: Due::NOW,
             unreachable: false,
             failures: Window::default(),
+            proving: false,
             probe_failures: 0,
             due: Due::NOW,
         }
@@ -120,6 +123,11 @@ impl Set {
     /// Whether more slots probe it than one. They are let be until somebody needs the room.
     pub(crate) fn is_crowded(&self) -> bool {
         self.is_probed() && self.stats.connecting_slots > 1
+    }
+
+    /// Whether it has slots without a connection beyond its share.
+    pub(crate) fn has_surplus_connect(&self, share: u32) -> bool {
+        self.live > share && self.stats.connecting_slots > 0
     }
 
     /// What claims choose by.

@@ -179,8 +179,14 @@ impl Machine {
         for (index, set) in &self.sets {
             let index = index as u32;
             let name = &set.backend;
-            let crowded = self.crowded.contains(&index);
-            equal(&format!("crowd of {name}"), &crowded, &set.is_crowded())?;
+            let on_trial = self.on_trial.contains(&index);
+            let crowded =
+                set.is_crowded() || (on_trial && set.has_surplus_connect(self.share(index)));
+            equal(
+                &format!("crowd of {name}"),
+                &self.crowded.contains(&index),
+                &crowded,
+            )?;
             let turn = set.due.instant().map(|at| (at, index));
             let queues = turn.is_some_and(|turn| self.turns.contains(&turn));
             let probes = self.probing.contains(&index);

@@ -134,6 +134,8 @@ pub struct Machine {
     leaving: usize,
     /// Sound sets that have never been connected to while others work, and get one slot until they have.
     on_trial: BTreeSet<u32>,
+    /// Sets that were on trial when nothing worked any more, and so take part in full until something does.
+    released: BTreeSet<u32>,
     /// How many sets are draining, and how many are failing or full, and so are probed.
     draining: usize,
     probed: usize,
@@ -193,6 +195,7 @@ impl Machine {
             marked: BTreeSet::new(),
             leaving: 0,
             on_trial: BTreeSet::new(),
+            released: BTreeSet::new(),
             draining: 0,
             probed: 0,
             probing: BTreeSet::new(),
@@ -227,7 +230,7 @@ impl Machine {
             Input::CheckFailed(job, error) => self.on_check_failed(now, job, error, observer),
             Input::Recycled(job) => self.on_recycled(now, job, observer),
             Input::RecycleFailed(job, error) => self.on_recycle_failed(now, job, error, observer),
-            Input::Closed(job) => self.on_closed(job),
+            Input::Closed(job) => self.on_closed(now, job, observer),
             Input::Returned(slot, how) => self.on_returned(now, slot, how, observer),
             Input::Backends(backends) => self.begin_update(now, backends, observer),
             Input::Policy(policy) => self.change_policy(now, policy, observer),

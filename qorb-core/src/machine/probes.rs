@@ -2,14 +2,15 @@
 //!
 //! A backend whose last connection fails, or whose first does not come, is *failing*: it leaves the deal, and keeps one
 //! slot that probes it; connects that are under way by then may finish. One that keeps its connections but takes no more
-//! is *full*: it takes part with those that it has, and a slot beyond those probes it. Who is due first has the slot: a
-//! probe that waits gives its slot up to whoever is due before it, so who has just failed yields to who has waited.
+//! is *full*: it takes part with those that it has, and a slot beyond those probes it. So is one whose new connections all
+//! break, until one of them has proved to work. Who is due first has the slot: a probe that waits gives its slot up to
+//! whoever is due before it, so who has just failed yields to who has waited.
 
 use super::Machine;
 use crate::backoff;
 use crate::event::Observer;
 use crate::set::{Due, Standing};
-use crate::slot::Phase;
+use crate::slot::{Phase, State};
 use crate::time::Instant;
 
 impl Machine {
@@ -27,8 +28,8 @@ impl Machine {
             (Standing::Sound, false) => {
                 self.demote(set_index, Standing::Failing, index, observer);
             }
-            // One connect may fail by chance.
-            (Standing::Sound, true) if set.unreachable && again => {
+            // Once may be chance.
+            (Standing::Sound, true) if again && (set.unreachable || set.breaks_in_row > 1) => {
                 self.demote(set_index, Standing::Full, index, observer);
             }
             (Standing::Full, false) => {
@@ -66,20 +67,80 @@ impl Machine {
         }
     }
 
-    /// The set has fewer slots, or its part in the deal has changed. A full backend takes part with the connections that
-    /// it has.
+    /// The set has other connections, or another part in the deal. A full backend takes part with the connections that it
+    /// has; and one that has all it may have is not full, whatever it would take.
     pub(super) fn take_stock(&mut self, set_index: u32) {
         let set = &self.sets[set_index as usize];
-        if set.standing == Standing::Full {
-            let count = set
-                .stats
-                .connected_slots()
-                .min(self.policy.set_config.max_count);
+        let count = set.stats.connected_slots();
+        if set.standing != Standing::Full {
+            self.queue_turn(set_index);
+        } else if count == 0 {
+            self.sets[set_index as usize].standing = Standing::Failing;
+            self.leave_deal(set_index);
+            self.queue_turn(set_index);
+        } else if count >= self.policy.set_config.max_count {
+            self.recover(set_index);
+        } else {
             let weight = set.backend.effective_weight();
             self.shares.add(set_index, weight, count as u32);
             self.review_changed();
+            self.queue_turn(set_index);
         }
         self.review(set_index);
+    }
+
+    /// A probed backend takes part again.
+    #[cold]
+    pub(super) fn recover(&mut self, set_index: u32) {
+        self.leave_probing(set_index);
+        self.admit(set_index);
+    }
+
+    /// A connect to a probed backend succeeded. Whether that is enough its connection has to prove, if those before it
+    /// broke while others stayed.
+    pub(super) fn probe_succeeded(&mut self, set_index: u32) {
+        let set = &mut self.sets[set_index as usize];
+        if set.standing == Standing::Failing || set.breaks_in_row == 0 {
+            self.recover(set_index);
+        } else if set.stats.connecting_slots == 1 {
+            set.proving = true;
+            self.probing.remove(&set_index);
+        }
+    }
+
+    /// A connection to a full backend was closed, and not because it broke: there may be a place again.
+    pub(super) fn hope(&mut self, now: Instant, set_index: u32, observer: &mut impl Observer) {
+        let Some(set) = self.sets.get(set_index as usize) else {
+            return;
+        };
+        if set.standing != Standing::Full || !set.unreachable || set.due <= Due::At(now) {
+            return;
+        }
+        let rests = self.resting.contains(&(set.due, set_index));
+        let mut slots = set.slots.iter().copied();
+        let probe = slots.find(|&it| self.slots[it as usize].phase == Phase::BackingOff);
+        self.stir_probe(set_index);
+        self.leave_turns(set_index);
+        self.sets[set_index as usize].due = Due::At(now);
+        match probe.filter(|_| rests) {
+            Some(index) => self.attempt(now, index, observer),
+            None => self.queue_turn(set_index),
+        }
+    }
+
+    /// Lets a probed set that has no slot for that wait for one, if it may have one more at all.
+    pub(super) fn queue_turn(&mut self, set_index: u32) {
+        let set = &self.sets[set_index as usize];
+        let Due::At(at) = set.due else {
+            return;
+        };
+        let room = set.slots.len() < self.policy.set_config.max_count;
+        let waits = set.is_probed() && !set.proving && !self.probing.contains(&set_index);
+        if waits && room {
+            self.turns.insert((at, set_index));
+        } else {
+            self.turns.remove(&(at, set_index));
+        }
     }
 
     /// A probe failed. If another connect to its backend is under way, that is probe enough.
@@ -93,6 +154,7 @@ impl Machine {
         if self.probing.insert(set_index) {
             // A connection broke while the backend waited for its turn, which has come with that.
             self.leave_turns(set_index);
+            self.sets[set_index as usize].proving = false;
         }
         if let Some(due) = self.thin_out(set_index, index, due, observer) {
             self.sets[set_index as usize].due = due;
@@ -108,12 +170,14 @@ impl Machine {
     /// A backend that was failing when it went is back, and waits for its turn as if it had stayed.
     pub(super) fn go_on_probing(&mut self, set_index: u32, due: Due, failures: u32) {
         let set = &mut self.sets[set_index as usize];
-        set.standing = Standing::Failing;
         (set.due, set.probe_failures) = (due, failures);
+        set.standing = if set.is_online() {
+            Standing::Full
+        } else {
+            Standing::Failing
+        };
         self.probed += 1;
-        if let Due::At(at) = due {
-            self.turns.insert((at, set_index));
-        }
+        self.take_stock(set_index);
     }
 
     /// Of several connects to a backend that cannot be reached, one is enough: this slot, whose own has failed, ends. If
@@ -197,11 +261,7 @@ impl Machine {
     fn yield_turn(&mut self, set_index: u32, observer: &mut impl Observer) {
         self.stir_probe(set_index);
         self.probing.remove(&set_index);
-        let set = &self.sets[set_index as usize];
-        if let Due::At(at) = set.due {
-            self.turns.insert((at, set_index));
-        }
-        let mut slots = set.slots.iter().copied();
+        let mut slots = self.sets[set_index as usize].slots.iter().copied();
         let slot = slots.find(|&it| self.slots[it as usize].phase == Phase::BackingOff);
         debug_assert!(slot.is_some(), "a probe that waits has a slot");
         if let Some(index) = slot {
@@ -209,12 +269,30 @@ impl Machine {
             self.sets[set_index as usize].probe_failures = failures;
             self.retire(self.now, index, observer);
         }
+        self.queue_turn(set_index);
+    }
+
+    /// Of the probes whose connects are under way, the last is stopped, and waits for its turn.
+    pub(super) fn stop_probe(&mut self, now: Instant, observer: &mut impl Observer) -> bool {
+        let Some(set_index) = self.probing.pop_last() else {
+            return false;
+        };
+        self.stir_probe(set_index);
+        self.sets[set_index as usize].due = Due::At(now);
+        let mut slots = self.sets[set_index as usize].slots.clone();
+        slots.retain(|&it| self.slots[it as usize].phase.state() == State::Connecting);
+        for index in slots {
+            self.retire(now, index, observer);
+        }
+        self.queue_turn(set_index);
+        true
     }
 
     /// A set is probed no longer.
     pub(super) fn leave_probing(&mut self, set_index: u32) {
         self.probed -= 1;
         self.probing.remove(&set_index);
+        self.sets[set_index as usize].proving = false;
         self.stir_probe(set_index);
         self.leave_turns(set_index);
     }

@@ -12,11 +12,13 @@
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
+use core::mem;
 
 use super::Machine;
 use crate::event::{Event, Observer};
 use crate::set::{Due, Standing};
-use crate::slot::Phase;
+use crate::slot::{Phase, State};
 use crate::time::Instant;
 
 impl Machine {
@@ -68,7 +70,7 @@ impl Machine {
     }
 
     /// How many slots trials should have: as many as the load asks for beyond one on each proven backend, but at most half of
-    /// all: what works is not given up for what may not.
+    /// all: what works is not given up for what may not. One of those is left to probes, if there are any.
     fn most_trials(&self) -> usize {
         let candidates = self.on_trial.len();
         if candidates == 0 {
@@ -77,7 +79,9 @@ impl Machine {
         let proven = self.sets.len() - self.draining - self.probed - candidates;
         let load = self.load().min(self.most_slots());
         let lacking = load.saturating_sub(proven);
-        lacking.min(self.most_unproven()).min(candidates)
+        let unproven = self.most_unproven();
+        let probe = usize::from(self.probed > 0 && unproven > 1);
+        lacking.min(unproven - probe).min(candidates)
     }
 
     /// How many slots the set should have: by the deal, on trial, and for a probe beyond its connections.
@@ -127,6 +131,7 @@ impl Machine {
         while !self.on_trial.is_empty() && !self.some_work() {
             if let Some(&set) = self.on_trial.first() {
                 self.admit(set);
+                self.released.insert(set);
             }
         }
         self.deal();
@@ -188,18 +193,7 @@ impl Machine {
 
     /// Ends the slot of the set that is furthest from having a connection.
     fn stop_latest(&mut self, now: Instant, set_index: u32, observer: &mut impl Observer) -> bool {
-        let slots = self.sets[set_index as usize].slots.iter().copied();
-        let latest = slots
-            .filter(|&it| {
-                matches!(
-                    self.slots[it as usize].phase,
-                    Phase::Attempting | Phase::BackingOff
-                )
-            })
-            .max_by_key(|&it| {
-                let slot = &self.slots[it as usize];
-                (slot.phase == Phase::BackingOff, slot.number)
-            });
+        let latest = self.connects_of(set_index).first().copied();
         if let Some(index) = latest {
             self.retire(now, index, observer);
             self.review(set_index);
@@ -220,6 +214,7 @@ impl Machine {
             self.unmark(set, u32::MAX);
             self.review(set);
         }
+        self.judge_the_slow();
         self.deal();
         let demand = self.demand();
         self.shares.lower(demand);
@@ -287,28 +282,44 @@ impl Machine {
 
     /// Stops the latest connect of a set that has more than its share.
     fn stop_surplus(&mut self, now: Instant, set_index: u32, observer: &mut impl Observer) -> bool {
-        let sound = self
-            .sets
-            .get(set_index as usize)
-            .is_some_and(|set| set.standing == Standing::Sound);
+        let set = self.sets.get(set_index as usize);
+        let sound = set.is_some_and(|set| set.standing == Standing::Sound);
         sound && self.has_surplus(set_index, 0) && self.stop_latest(now, set_index, observer)
     }
 
     /// Caps were lowered: stops the connects that are beyond them, which a tick would let finish.
     pub(super) fn heed_caps(&mut self, now: Instant, observer: &mut impl Observer) {
-        let oversized: Vec<u32> = self.oversized.iter().copied().collect();
-        for set in oversized {
-            while self.stop_surplus(now, set, observer) {}
-        }
-        let crowded: Vec<u32> = self.crowded.iter().copied().collect();
         let most = self.policy.set_config.max_count;
-        for set in crowded {
-            while self.crowded.contains(&set)
-                && (self.slots.len() > self.policy.max_slots
-                    || self.sets[set as usize].slots.len() > most)
-                && self.stop_latest(now, set, observer)
-            {}
+        let books = self.oversized.iter().chain(&self.crowded);
+        let sets: BTreeSet<u32> = books.copied().collect();
+        for set_index in sets {
+            for index in self.connects_of(set_index) {
+                let set = &self.sets[set_index as usize];
+                let beyond = self.slots.len() > self.policy.max_slots || set.slots.len() > most;
+                let surplus = set.standing == Standing::Sound && self.has_surplus(set_index, 0);
+                let crowd = set.is_crowded() && beyond;
+                if !surplus && !crowd {
+                    break;
+                }
+                self.retire(now, index, observer);
+                self.review(set_index);
+            }
         }
+        while self.slots.len() > self.policy.max_slots
+            && self.probing.len() > self.most_probes()
+            && self.stop_probe(now, observer)
+        {}
+    }
+
+    /// The slots of a set that have no connection, those that are furthest from one first.
+    fn connects_of(&self, set_index: u32) -> Vec<u32> {
+        let mut slots = self.sets[set_index as usize].slots.clone();
+        slots.retain(|&it| self.slots[it as usize].phase.state() == State::Connecting);
+        slots.sort_by_key(|&it| {
+            let slot = &self.slots[it as usize];
+            Reverse((slot.phase == Phase::BackingOff, slot.number))
+        });
+        slots
     }
 
     /// So many slots of the set are not to end after all.
@@ -329,14 +340,11 @@ impl Machine {
     /// A backend has connected. One that was probed takes part again, and so does a newcomer, in full.
     pub(super) fn welcome(&mut self, set_index: u32) {
         let set = &mut self.sets[set_index as usize];
-        let was_new = !core::mem::replace(&mut set.has_connected, true);
+        let was_new = !mem::replace(&mut set.has_connected, true);
         set.unreachable = false;
         set.probe_failures = 0;
         match set.standing {
-            Standing::Full | Standing::Failing => {
-                self.leave_probing(set_index);
-                self.admit(set_index);
-            }
+            Standing::Full | Standing::Failing => self.probe_succeeded(set_index),
             Standing::Sound if was_new => self.admit(set_index),
             Standing::Sound | Standing::Draining => {}
         }
@@ -363,8 +371,41 @@ impl Machine {
         self.review(set_index);
     }
 
+    /// Something works (again): those that had been let take part in full because nothing did are on trial once more.
+    pub(super) fn try_again_on_trial(&mut self) {
+        if self.released.is_empty() || !self.some_work() {
+            return;
+        }
+        for set_index in mem::take(&mut self.released) {
+            self.put_on_trial(set_index);
+        }
+    }
+
+    /// A set that takes part and has never been connected to is on trial from now on.
+    fn put_on_trial(&mut self, set_index: u32) {
+        let set = &self.sets[set_index as usize];
+        if set.standing == Standing::Sound && !set.has_connected {
+            self.on_trial.insert(set_index);
+            self.admit(set_index);
+        }
+    }
+
+    /// Those that had a whole interval to connect, and have not, are on trial from now on, if others work.
+    fn judge_the_slow(&mut self) {
+        if !self.some_work() {
+            return;
+        }
+        let slots = self.slots.iter().map(|(_, slot)| slot);
+        let connecting = slots.filter(|slot| slot.phase.state() == State::Connecting);
+        let slow: BTreeSet<u32> = connecting.map(|slot| slot.set).collect();
+        for set in slow {
+            self.put_on_trial(set);
+        }
+    }
+
     /// The set takes part no longer.
     pub(super) fn leave_deal(&mut self, set_index: u32) {
+        self.released.remove(&set_index);
         self.on_trial.remove(&set_index);
         self.trials.remove(set_index);
         self.shares.remove(set_index);
@@ -395,16 +436,17 @@ impl Machine {
         let Some(set) = self.sets.get(set_index as usize) else {
             return;
         };
-        if set.standing == Standing::Sound && set.live < share && self.marked.contains(&set_index) {
+        let shared = matches!(set.standing, Standing::Sound | Standing::Full);
+        if shared && set.live < share && self.marked.contains(&set_index) {
             // Rather than open others, it keeps what was to end.
             self.unmark(set_index, share - set.live);
         }
         let set = &self.sets[set_index as usize];
         let room = set.slots.len() < self.policy.set_config.max_count;
         let hungry = set.standing == Standing::Sound && set.live < share && room;
-        let shared = matches!(set.standing, Standing::Sound | Standing::Full);
         let oversized = shared && set.live > share;
-        let crowded = set.is_crowded();
+        let on_trial = self.on_trial.contains(&set_index);
+        let crowded = set.is_crowded() || (on_trial && set.has_surplus_connect(share));
         enter(&mut self.hungry, set_index, hungry);
         enter(&mut self.oversized, set_index, oversized);
         enter(&mut self.crowded, set_index, crowded);

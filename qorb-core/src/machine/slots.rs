@@ -41,6 +41,10 @@ impl Machine {
         entry.connected_at = now;
         (entry.expires_at, entry.expired) = (expires_at, false);
         self.rest(now, index, observer);
+        if self.sets.contains(set as usize) {
+            self.take_stock(set);
+        }
+        self.try_again_on_trial();
         Some(())
     }
 
@@ -95,6 +99,8 @@ impl Machine {
         let now = self.advance(now);
         let index = self.held(slot)?;
         self.shift(index, Phase::Recycling, observer);
+        // If it is too old, that is seen when it rests.
+        self.slots[index as usize].expired = false;
         Some(self.start_job(now, index, self.policy.set_config.health_check_timeout))
     }
 
@@ -124,9 +130,14 @@ impl Machine {
         Some(())
     }
 
-    pub(super) fn on_closed(&mut self, job: JobId) -> Taken {
+    pub(super) fn on_closed(
+        &mut self,
+        now: Instant,
+        job: JobId,
+        observer: &mut impl Observer,
+    ) -> Taken {
         let index = self.job(job, Phase::Closing)?;
-        self.free(index);
+        self.free(now, index, observer);
         Some(())
     }
 
@@ -146,7 +157,11 @@ impl Machine {
             }
             Returned::Broken => self.fail(now, index, observer),
             Returned::Abandoned => self.abandon(now, index, observer),
-            Returned::Detached => self.end(index, observer),
+            Returned::Detached => {
+                let set = self.slots[index as usize].set;
+                self.end(index, observer);
+                self.hope(now, set, observer);
+            }
         }
         Some(())
     }
@@ -166,7 +181,10 @@ impl Machine {
                 self.slots[index as usize].expired = true;
                 self.slot_timers.disarm(index);
             }
-            Phase::Claimed => self.arm_rest(now, index),
+            Phase::Claimed => {
+                self.prove_by_age(now, index);
+                self.arm_rest(now, index);
+            }
             Phase::Attempting => {
                 self.abort(index, Abort::Timeout(connect));
                 self.give_up_connect(now, index, Reason::Timeout(connect), observer);
@@ -181,13 +199,26 @@ impl Machine {
             }
             Phase::Closing => {
                 self.abort(index, Abort::Timeout(check));
-                self.free(index);
+                self.free(now, index, observer);
             }
         }
     }
 
-    /// The health interval has passed: checks the connection, unless it was used meanwhile.
+    /// A connection that has lived longer than any wait has proved to work.
+    fn prove_by_age(&mut self, now: Instant, index: u32) {
+        let age = now.since(self.slots[index as usize].connected_at);
+        if age >= self.policy.set_config.max_connection_backoff {
+            self.proved(index);
+        }
+    }
+
+    /// The health interval has passed: checks the connection, unless it was used meanwhile, or cannot be.
     fn look_after(&mut self, now: Instant, index: u32, observer: &mut impl Observer) {
+        if !self.hooks.is_valid {
+            self.prove_by_age(now, index);
+            self.arm_rest(now, index);
+            return;
+        }
         if mem::take(&mut self.slots[index as usize].used) {
             self.arm_rest(now, index);
             return;
@@ -275,10 +306,7 @@ impl Machine {
     pub(super) fn fail(&mut self, now: Instant, index: u32, observer: &mut impl Observer) {
         let was_connected = self.slots[index as usize].phase.state().is_connected();
         if was_connected {
-            let age = now.since(self.slots[index as usize].connected_at);
-            if age >= self.policy.set_config.max_connection_backoff {
-                self.proved(index);
-            }
+            self.prove_by_age(now, index);
         }
         let slot = &mut self.slots[index as usize];
         slot.failures = slot.failures.saturating_add(1);
@@ -327,6 +355,10 @@ impl Machine {
         set.breaks_in_row = 0;
         set.abandoned_in_row = 0;
         set.not_before = Due::NOW;
+        if set.standing == Standing::Full && !set.unreachable {
+            let set = slot.set;
+            self.recover(set);
+        }
     }
 
     /// A connection that nobody uses: it goes to who waits, or rests until it is claimed or checked, or is closed because
@@ -391,7 +423,9 @@ impl Machine {
         if !self.hooks.close {
             let slot = self.id(index);
             self.outputs.push_back(Output::Close { slot, job: None });
+            let set = self.slots[index as usize].set;
             self.end(index, observer);
+            self.hope(now, set, observer);
             return;
         }
         self.shift(index, Phase::Closing, observer);
@@ -415,10 +449,12 @@ impl Machine {
     }
 
     /// Ends a slot whose goodbye is over.
-    fn free(&mut self, index: u32) {
+    fn free(&mut self, now: Instant, index: u32, observer: &mut impl Observer) {
         self.closing -= 1;
         self.totals.closed += 1;
+        let set = self.slots[index as usize].set;
         self.forget(index);
+        self.hope(now, set, observer);
     }
 
     /// Takes a slot that has ended out of all books.
@@ -526,13 +562,20 @@ impl Machine {
 
     /// When next to look after a connection: when it is to be checked, unless it is too old before. The check is a
     /// little later than asked for, by up to an eighth, so that connections which came about together are not all
-    /// checked together.
+    /// checked together; and sooner, if those before it broke and it has yet to prove that it works.
     fn arm_rest(&mut self, now: Instant, index: u32) {
-        let interval = self.policy.set_config.health_interval;
+        let set_config = &self.policy.set_config;
+        let (interval, long) = (
+            set_config.health_interval,
+            set_config.max_connection_backoff,
+        );
         let check = self.hooks.is_valid.then(|| now.after(interval)).flatten();
         let check = check.and_then(|at| at.after(self.dice.within(interval / 8)));
-        let end = self.slots[index as usize].expires_at;
-        let first = [check, end].into_iter().flatten().min();
+        let slot = &self.slots[index as usize];
+        let doubtful = self.sets[slot.set as usize].breaks_in_row > 0;
+        let proof = doubtful.then(|| slot.connected_at.after(long)).flatten();
+        let proof = proof.filter(|&at| at > now);
+        let first = [check, proof, slot.expires_at].into_iter().flatten().min();
         self.slot_timers.arm(index, first);
     }
 

@@ -123,7 +123,12 @@ impl Machine {
             observer.observe(&Event::BackendAdded { backend });
             self.draining -= 1;
             self.leaving -= set.stats.claimed_slots;
-            self.admit(index);
+            let (due, failures) = (set.due, set.probe_failures);
+            if failures > 0 {
+                self.go_on_probing(index, due, failures);
+            } else {
+                self.admit(index);
+            }
         }
     }
 
