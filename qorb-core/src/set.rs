@@ -38,6 +38,9 @@ pub(crate) struct Set {
     pub(crate) unreachable: bool,
     /// How often it failed of late.
     pub(crate) failures: Window,
+    /// No more slots than this, for it was full a moment ago; and by how much that grows when it is reached.
+    pub(crate) ceiling: u32,
+    step: u32,
     /// While it is full: a new connection is to prove that it works, and nothing else is tried.
     pub(crate) proving: bool,
     /// While it waits for its turn to be probed: the failures in a row of its probe, to go on from.
@@ -103,6 +106,8 @@ impl Set {
             not_before: Due::NOW,
             unreachable: false,
             failures: Window::default(),
+            ceiling: u32::MAX,
+            step: 1,
             proving: false,
             probe_failures: 0,
             due: Due::NOW,
@@ -123,6 +128,24 @@ impl Set {
     /// Whether more slots probe it than one. They are let be until somebody needs the room.
     pub(crate) fn is_crowded(&self) -> bool {
         self.is_probed() && self.stats.connecting_slots > 1
+    }
+
+    /// It was full, and has taken one more. It is not asked for all that is wanted at once: it may have had room for just
+    /// one.
+    pub(crate) fn grow_from(&mut self, connected: u32) {
+        self.step = 1;
+        self.ceiling = connected.saturating_add(1);
+    }
+
+    /// It has come to its ceiling, and may have twice as many more as before. Whether anything changed.
+    pub(crate) fn raise_ceiling(&mut self) -> bool {
+        let connected = self.stats.connected_slots() as u32;
+        if connected < self.ceiling {
+            return false;
+        }
+        self.step = self.step.saturating_mul(2);
+        self.ceiling = connected.saturating_add(self.step);
+        true
     }
 
     /// Whether it has slots without a connection beyond its share.

@@ -40,7 +40,10 @@ impl Machine {
             (Standing::Failing, _) => {}
             (Standing::Sound | Standing::Draining, _) => return,
         }
-        self.probe_failed(set_index, index, due, observer);
+        // One that has all it may have is sound again already.
+        if self.sets[set_index as usize].is_probed() {
+            self.probe_failed(set_index, index, due, observer);
+        }
     }
 
     /// A sound backend is probed from now on, by the slot `keeper`.
@@ -52,6 +55,7 @@ impl Machine {
         observer: &mut impl Observer,
     ) {
         self.sets[set_index as usize].standing = standing;
+        self.sets[set_index as usize].ceiling = u32::MAX;
         self.probed += 1;
         self.probing.insert(set_index);
         self.leave_deal(set_index);
@@ -100,7 +104,10 @@ impl Machine {
     /// broke while others stayed.
     pub(super) fn probe_succeeded(&mut self, set_index: u32) {
         let set = &mut self.sets[set_index as usize];
-        if set.standing == Standing::Failing || set.breaks_in_row == 0 {
+        if set.standing == Standing::Failing {
+            self.recover(set_index);
+        } else if set.breaks_in_row == 0 {
+            set.grow_from(set.stats.connected_slots() as u32 + 1);
             self.recover(set_index);
         } else if set.stats.connecting_slots == 1 {
             set.proving = true;

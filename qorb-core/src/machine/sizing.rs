@@ -365,7 +365,7 @@ impl Machine {
         } else {
             self.on_trial.remove(&set_index);
             self.trials.remove(set_index);
-            self.shares.add(set_index, weight, most);
+            self.shares.add(set_index, weight, most.min(set.ceiling));
         }
         self.review_changed();
         self.review(set_index);

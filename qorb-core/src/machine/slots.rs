@@ -41,11 +41,21 @@ impl Machine {
         entry.connected_at = now;
         (entry.expires_at, entry.expired) = (expires_at, false);
         self.rest(now, index, observer);
-        if self.sets.contains(set as usize) {
-            self.take_stock(set);
-        }
+        self.settle_in(set);
         self.try_again_on_trial();
         Some(())
+    }
+
+    /// A set has one more connection.
+    fn settle_in(&mut self, set_index: u32) {
+        let Some(set) = self.sets.get_mut(set_index as usize) else {
+            return;
+        };
+        if set.standing == Standing::Sound && set.raise_ceiling() {
+            self.admit(set_index);
+        } else {
+            self.take_stock(set_index);
+        }
     }
 
     pub(super) fn on_connect_failed(

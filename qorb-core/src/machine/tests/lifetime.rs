@@ -116,3 +116,13 @@ fn without_a_bound_connections_live_for_ever() {
     pool.connect_all();
     assert_eq!(pool.machine.poll_timeout(), None);
 }
+
+#[test]
+fn a_connection_that_grew_too_old_in_a_clients_hands_may_be_recycled_first() {
+    let (mut pool, held) = one_slot_held_with(mortal(1));
+    pool.pass(ms(70_000));
+    let job = pool.machine.recycling(pool.now, held.slot, &mut ());
+    pool.audit();
+    pool.accept(Input::Recycled(job.unwrap()));
+    pool.expect(&["close a#1", "connect a#2"]);
+}

@@ -6,6 +6,7 @@
 //! stops at every deadline on the way, exactly. After every call everything is recounted.
 
 mod claims;
+mod full;
 mod lifetime;
 mod promises;
 mod recovery;
@@ -323,6 +324,62 @@ impl Pool {
         }
     }
 
+    /// Lets time pass in steps. Checks succeed, and so do connects of which `works` says so, given the backend and how
+    /// many connections it has; others fail, or never end where it says nothing. Gives the connects made to each.
+    fn live(
+        &mut self,
+        time: Duration,
+        step: Duration,
+        works: &dyn Fn(&str, usize) -> Option<bool>,
+    ) -> BTreeMap<String, usize> {
+        let end = self.now.after(time).unwrap();
+        let mut connects = BTreeMap::new();
+        while self.now < end {
+            self.answer_all(works, &mut connects);
+            let next = self.now.after(step).unwrap();
+            while let Some((at, _)) = self.machine.poll_timeout().filter(|&(at, _)| at <= next) {
+                self.now = self.now.max(at);
+                self.timeout();
+            }
+            self.now = next;
+        }
+        self.answer_all(works, &mut connects);
+        connects
+    }
+
+    fn answer_all(
+        &mut self,
+        works: &dyn Fn(&str, usize) -> Option<bool>,
+        connects: &mut BTreeMap<String, usize>,
+    ) {
+        loop {
+            self.give_time();
+            let outputs = self.outputs();
+            if outputs.is_empty() {
+                return;
+            }
+            for output in outputs {
+                if let Some(slot) = output.strip_prefix("connect ") {
+                    let name = slot.split('#').next().unwrap();
+                    *connects.entry(name.to_string()).or_default() += 1;
+                    let stats = self.machine.stats();
+                    let there = stats
+                        .backend(name)
+                        .map_or(0, |it| it.slots.connected_slots());
+                    let job = self.jobs[slot];
+                    // Some are aborted in the same breath.
+                    let _ = match works(name, there) {
+                        Some(true) => self.input(Input::Connected(job)),
+                        Some(false) => self.input(Input::ConnectFailed(job, &"refused")),
+                        None => Handled::Stale,
+                    };
+                } else if let Some(slot) = output.strip_prefix("check ") {
+                    let _ = self.input(Input::Checked(self.jobs[slot]));
+                }
+            }
+        }
+    }
+
     /// A claim that is granted at once.
     #[track_caller]
     fn claim(&mut self) -> Grant {
@@ -357,6 +414,20 @@ impl Pool {
         self.audit();
         self.give_time();
         admission
+    }
+
+    /// A claim that is granted at once, or waits.
+    #[track_caller]
+    fn want(&mut self) -> Option<Grant> {
+        match self.ask(Patience::Policy) {
+            Ok(Admission::Granted(grant)) => Some(grant),
+            Ok(Admission::Waiting(id)) => {
+                let number = self.machine.totals.claims;
+                self.claims.insert(number, id);
+                None
+            }
+            Err(refusal) => panic!("the claim was refused: {refusal:?}"),
+        }
     }
 
     #[track_caller]

@@ -12,46 +12,14 @@ fn claim_all(pool: &mut Pool) -> Vec<Grant> {
     held
 }
 
-/// Lets time pass in steps; connects to the backends that `works` names succeed, and the others fail, or never end.
-/// Gives the connects made to each.
+/// As [`Pool::live`], where it does not matter how many connections there are.
 fn pass_with(
     pool: &mut Pool,
     time: Duration,
     step: Duration,
     works: &dyn Fn(&str) -> Option<bool>,
 ) -> BTreeMap<String, usize> {
-    let end = pool.now.after(time).unwrap();
-    let mut connects = BTreeMap::new();
-    while pool.now < end {
-        pool.give_time();
-        let mut outputs = pool.outputs();
-        while !outputs.is_empty() {
-            for output in core::mem::take(&mut outputs) {
-                if let Some((_, slot)) = output.split_once("connect ") {
-                    let name = slot.split('#').next().unwrap();
-                    *connects.entry(name.to_string()).or_default() += 1;
-                    let job = pool.jobs[slot];
-                    // Some are aborted in the same breath.
-                    let _ = match works(name) {
-                        Some(true) => pool.input(Input::Connected(job)),
-                        Some(false) => pool.input(Input::ConnectFailed(job, &"refused")),
-                        None => Handled::Stale,
-                    };
-                } else if let Some((_, slot)) = output.split_once("check ") {
-                    let _ = pool.input(Input::Checked(pool.jobs[slot]));
-                }
-            }
-            pool.give_time();
-            outputs = pool.outputs();
-        }
-        let next = pool.now.after(step).unwrap();
-        while let Some((at, _)) = pool.machine.poll_timeout().filter(|&(at, _)| at <= next) {
-            pool.now = pool.now.max(at);
-            pool.timeout();
-        }
-        pool.now = next;
-    }
-    connects
+    pool.live(time, step, &|name, _| works(name))
 }
 
 #[test]
@@ -141,19 +109,29 @@ fn a_backend_that_takes_no_more_leaves_the_rest_to_others_and_is_tried_again() {
     let works = |name: &str| Some(name == "b");
     pool.connect_each(&["b#5", "b#6", "b#7", "b#8"]);
     pass_with(&mut pool, ms(1_000), ms(10), &works);
+    let mut held = Vec::new();
     for _ in 0..14 {
-        let _ = pool.ask(Patience::Policy);
+        if let Ok(Admission::Granted(grant)) = pool.ask(Patience::Policy) {
+            held.push(grant);
+        }
         pass_with(&mut pool, ms(10), ms(10), &works);
     }
+    assert_eq!(held.len(), 14);
     pool.expect_spread(&[("a", 2), ("b", 14)]);
     assert_eq!(pool.machine.waiting(), 0);
     // A slot beyond the one that it has tries it, ever less often.
     let connects = pass_with(&mut pool, ms(60_000), ms(10), &works);
     assert!((1..=7).contains(&connects["a"]), "{connects:?}");
-    // Once it takes more, it gets its share, at the next tick.
+    // Once it takes more, it gets one, then two more, then four, each at a tick, until it has its share.
+    for grant in held.into_iter().skip(4) {
+        pool.release(grant);
+    }
     let all = |_: &str| Some(true);
-    pass_with(&mut pool, ms(120_000), ms(100), &all);
-    assert_eq!(pool.machine.stats().backend("a").unwrap().share, 8);
+    pass_with(&mut pool, ms(300_000), ms(100), &all);
+    let stats = pool.machine.stats();
+    let shares = ["a", "b"].map(|name| stats.backend(name).unwrap().share);
+    assert!(shares[0].abs_diff(shares[1]) <= 1, "{shares:?}");
+    pool.expect_spread(&[("a", shares[0]), ("b", shares[1])]);
     pool.release(kept);
 }
 
