@@ -198,6 +198,9 @@ impl Machine {
                 continue;
             }
             let slots = set.stats.connecting_slots;
+            let room = set.slots.len() < self.policy.set_config.max_count;
+            let waits = !probes && !set.proving && room && turn.is_some();
+            equal(&format!("{name} waits for its turn"), &queues, &waits)?;
             holds(!(queues && probes) && (slots > 0) == probes, || {
                 format!("{name} probes and waits for its turn, or has slots and does not probe")
             })?;

@@ -479,6 +479,8 @@ impl Machine {
         if slots.is_empty() && self.sets[set as usize].standing == Standing::Draining {
             self.forget_set(set);
         } else {
+            // It may have been the one that was to prove that it works.
+            self.sets[set as usize].proving = false;
             self.take_stock(set);
         }
     }

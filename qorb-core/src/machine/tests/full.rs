@@ -261,3 +261,26 @@ fn a_place_that_comes_free_costs_few_connects() {
     }
     assert!(connects <= 10 * 16, "{connects} connects in ten minutes");
 }
+
+#[test]
+fn where_the_connection_that_was_to_prove_itself_is_closed_another_is_tried() {
+    let mut policy = patient(2);
+    policy.set_config.max_lifetime = ms(5_000);
+    policy.set_config.health_interval = Duration::MAX;
+    let mut pool = Pool::new(policy);
+    pool.backends(&["a"]);
+    pool.connect_all();
+    let kept = pool.claim();
+    pool.connect_all();
+    // Whatever else there is breaks, until the one that a client keeps is too old as well; then all is well.
+    for _ in 0..4 {
+        pool.live(ms(500), ms(10), &|_, _| Some(true));
+        if let Ok(grant) = pool.machine.claim(&mut ()) {
+            pool.give_back(grant, Returned::Broken);
+        }
+    }
+    pool.live(ms(20_000), ms(10), &|_, _| Some(true));
+    give_all_back(&mut pool, [kept].into());
+    pool.live(ms(60_000), ms(10), &|_, _| Some(true));
+    assert_eq!(pool.machine.stats().slots.unclaimed_slots, 2);
+}
