@@ -25,8 +25,9 @@ pub(crate) struct Delay {
 }
 
 impl Delay {
-    /// Whether to shed the claim whose turn it is, which has waited for `waited`.
-    pub(crate) fn sheds(&mut self, rule: &CoDel, now: Instant, waited: Duration) -> bool {
+    /// Whether to shed the claim whose turn it is, which has waited for `waited`; `None` for one that is in time whatever
+    /// the target.
+    pub(crate) fn sheds(&mut self, rule: &CoDel, now: Instant, waited: Option<Duration>) -> bool {
         if !self.is_late(rule, now, waited) {
             self.shedding = false;
             return false;
@@ -43,9 +44,15 @@ impl Delay {
         due.is_some()
     }
 
+    /// A queue begins anew. Nobody knows how long one would have waited in it before.
+    pub(crate) fn rest(&mut self) {
+        self.late_at = None;
+        self.shedding = false;
+    }
+
     /// Whether the delay has been above the target for an interval.
-    fn is_late(&mut self, rule: &CoDel, now: Instant, waited: Duration) -> bool {
-        if waited < rule.target {
+    fn is_late(&mut self, rule: &CoDel, now: Instant, waited: Option<Duration>) -> bool {
+        if waited.is_none_or(|waited| waited < rule.target) {
             self.late_at = None;
             return false;
         }
@@ -93,7 +100,7 @@ mod tests {
 
     /// When claims are shed, if one that has waited for `waited` comes up each millisecond.
     fn shed(delay: &mut Delay, from: u64, to: u64, waited: u64) -> Vec<u64> {
-        let waited = Duration::from_millis(waited);
+        let waited = Some(Duration::from_millis(waited));
         let times = (from..to).filter(|&ms| delay.sheds(&RULE, at(ms), waited));
         times.collect()
     }
@@ -128,7 +135,7 @@ mod tests {
         };
         let mut delay = Delay::default();
         for ms in 0..1_000 {
-            assert!(!delay.sheds(&rule, at(ms), Duration::from_millis(50)));
+            assert!(!delay.sheds(&rule, at(ms), Some(Duration::from_millis(50))));
         }
     }
 }

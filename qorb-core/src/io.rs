@@ -46,7 +46,8 @@ pub enum Returned {
     /// It cannot; its owner closes it.
     Broken,
     /// Nobody knows, for its client gave up while it was being prepared; its owner closes it. It is not held against
-    /// the backend.
+    /// the backend; but where that happens again and again, the next is opened after a wait, of less than a second by
+    /// default.
     Abandoned,
     /// Its holder keeps it for good.
     Detached,
@@ -189,7 +190,8 @@ pub enum Next {
     Idle,
     /// It goes straight to this waiting claim, which [collects](crate::Machine::collect) it.
     Grant(ClaimId),
-    /// Nothing changed, for what comes next takes the time: say [`Input::Returned`].
+    /// Nothing changed, for what comes next takes the time: the connection is too old, or not wanted, or whoever is next
+    /// may have waited too long. Say [`Input::Returned`].
     Timed,
     /// Nobody holds such a slot. Nothing changed; the connection is to be closed.
     Stale,
@@ -214,7 +216,7 @@ pub(crate) enum Deadline {
 /// Why the machine wants to be called at a certain time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Wakeup {
-    /// A slot's deadline: a connect, a retry, a check, a recycle, a goodbye.
+    /// A slot's deadline: a connect, a retry, a check, a recycle, a goodbye, old age.
     Slot(SlotId),
     /// A claim's deadline.
     Claim(ClaimId),

@@ -433,8 +433,8 @@ async fn compare_claims(pool: &Pool<Counted>, books: &Books, log: &Log) {
     }
     replay.skip_given_up();
     assert!(replay.queue.is_empty(), "{:?} wait", replay.queue);
-    assert!(replay.waited > 4_000, "{} waited", replay.waited);
-    assert!(replay.served_in_turn > 2_000, "{}", replay.served_in_turn);
+    assert!(replay.waited > 400, "{} waited", replay.waited);
+    assert!(replay.served_in_turn > 200, "{}", replay.served_in_turn);
     println!(
         "{asked} claims: {granted} granted, {refused} refused, {cancelled} given up, {} of them with an answer; {} waited, {} were served in turn",
         cancelled - totals.cancelled,

@@ -3,53 +3,28 @@
 
 mod common;
 
+use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use common::{
-    Bench, Fed, Lab, TestPool, TestRuntime, backend, backend_at, drive, now, secs, slots,
+    Bench, Fed, IMPOSSIBLE, Lab, TestPool, TestRuntime, backend, backend_at, drive, now, secs,
+    slots,
 };
 use futures_core::Stream;
 use qorb_driver::BuildError;
 use qorb_driver::backend::{Backend, Hooks};
 use qorb_driver::observer::{Kind, Record, Subscriber};
-use qorb_driver::policy::Policy;
+use qorb_driver::policy::CoDel;
 use qorb_driver::pool::Error;
 use qorb_driver::resolver::{AllBackends, Resolver};
 use qorb_driver::resolvers::fixed::FixedResolver;
+use qorb_driver::runtime::Runtime;
 
 const NONE: Hooks = Hooks::NONE;
-
-type Change = fn(&mut Policy);
-
-/// One impossible value for each field that can have one.
-const IMPOSSIBLE: [(&str, Change); 9] = [
-    ("max_slots", |p| p.max_slots = 0),
-    ("rebalance_interval", |p| {
-        p.rebalance_interval = Duration::ZERO;
-    }),
-    ("set_config.max_count", |p| p.set_config.max_count = 0),
-    ("set_config.min_connection_backoff", |p| {
-        p.set_config.min_connection_backoff = Duration::ZERO;
-    }),
-    ("set_config.max_connection_backoff", |p| {
-        p.set_config.max_connection_backoff = Duration::ZERO;
-    }),
-    ("set_config.health_interval", |p| {
-        p.set_config.health_interval = Duration::ZERO;
-    }),
-    ("set_config.health_check_timeout", |p| {
-        p.set_config.health_check_timeout = Duration::ZERO;
-    }),
-    ("set_config.connect_timeout", |p| {
-        p.set_config.connect_timeout = Duration::ZERO;
-    }),
-    ("set_config.max_lifetime", |p| {
-        p.set_config.max_lifetime = Duration::ZERO;
-    }),
-];
 
 #[test]
 fn each_impossible_field_and_each_pair_is_refused_by_name() {
@@ -80,6 +55,10 @@ fn extremes_that_make_sense_work() {
     policy.rebalance_interval = Duration::MAX;
     policy.claim_timeout = Duration::MAX;
     policy.max_waiting = Some(0);
+    policy.codel = Some(CoDel {
+        target: Duration::ZERO,
+        interval: Duration::MAX,
+    });
     policy.set_config.max_count = usize::MAX;
     policy.set_config.min_connection_backoff = Duration::MAX;
     policy.set_config.max_connection_backoff = Duration::MAX;
@@ -226,30 +205,61 @@ fn a_resolver_that_hangs_from_the_start_is_said_to_have_named_nobody() {
 
 #[test]
 fn a_resolver_that_floods_the_pool_holds_nobody_up() {
-    let mut sent = 0_u16;
-    let mut rounds = 0;
-    let (bench, _) = noted(By(move || {
-        sent = sent.wrapping_add(1);
-        rounds += 1;
-        if rounds > 100_000 {
+    let sent = Arc::new(AtomicUsize::new(0));
+    let sends = Arc::clone(&sent);
+    // Always ready, never with the same set twice.
+    let resolver = By(move || {
+        let sent = sends.fetch_add(1, Ordering::Relaxed);
+        if sent >= 100_000 {
             return Poll::Pending;
         }
-        // Never twice the same.
-        let ports = [1, 2 + sent % 1_000];
-        Poll::Ready(Some(ports.map(backend_at).into()))
-    }));
-    // They were sent, and seen to, in one go of the test's runtime; what stays is the last.
-    assert_eq!(bench.pool.stats().backends.len(), 2);
-    let handles = [(); 2].map(|()| now(bench.pool.claim()).unwrap());
-    let ports = handles.each_ref().map(|it| it.backend().address.port());
-    assert!(ports.contains(&1));
-    drop(handles);
-    bench.check();
-    assert!(bench.lab.opened() - bench.lab.closed() <= 2);
+        let other = 2 + u16::try_from(sent % 1_000).unwrap();
+        Poll::Ready(Some([1, other].map(backend_at).into()))
+    });
+    let (rt, lab) = (TestRuntime::new(), Lab::new(NONE));
+    let pool = TestPool::builder("bench", resolver, Arc::clone(&lab))
+        .policy(slots(2))
+        .runtime(rt.clone())
+        .build()
+        .unwrap();
+    // A client in the same runtime, on the same thread: how much was sent before each of its claims was served.
+    let served = Arc::new(Mutex::new(Vec::new()));
+    rt.spawn({
+        let (pool, sent, served) = (pool.clone(), Arc::clone(&sent), Arc::clone(&served));
+        async move {
+            for _ in 0..10 {
+                drop(pool.claim().await.unwrap());
+                served.lock().unwrap().push(sent.load(Ordering::Relaxed));
+                yield_once().await;
+            }
+        }
+    });
+    rt.run();
+    let served = served.lock().unwrap().clone();
+    assert_eq!(served.len(), 10);
+    // Each time the steward is polled it takes 16 sets at most, and then it is others' turn.
+    assert!(served.iter().all(|&sent| sent < 1_000), "{served:?}");
+    assert!(sent.load(Ordering::Relaxed) > 100_000);
+    let stats = pool.stats();
+    assert_eq!(stats.backends.len(), 2);
+    assert!(lab.opened() - lab.closed() <= 2);
+    pool.audit().unwrap();
+}
+
+async fn yield_once() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 #[test]
-fn claims_are_served_while_a_resolver_floods_the_pool() {
+fn claims_are_served_while_a_hundred_thousand_sets_are_sent() {
     let fed = Fed::new(NONE, slots(2));
     fed.feed([1]);
     for round in 0..100_000_u32 {

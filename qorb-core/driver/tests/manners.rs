@@ -253,8 +253,12 @@ fn pester(rt: &TestRuntime, pool: &NosyPool) {
         let mut two = Pestered::new(pool.claim_within(secs(1)));
         let mut three = Pestered::new(pool.try_claim());
         let mut ready = Pestered::new(pool.ready(2));
+        let mut stats = Box::pin(pool.stats_every(secs(1)));
+        let mut next = Pestered::new(std::future::poll_fn(|cx| stats.as_mut().poll_next(cx)));
         for _ in 0..6 {
             let _ = ready.poll();
+            let _ = next.poll();
+            pool.set_policy(slots(2)).unwrap();
             if let Some(Ok(handle)) = one.poll() {
                 match round % 3 {
                     0 => drop(handle),

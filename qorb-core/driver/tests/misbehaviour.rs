@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
-use common::{Bench, Do, Step, TestRuntime, backend_at, drive, millis, now, secs, slots};
+use common::{
+    Bench, Do, Step, TestRuntime, backend_at, drive, millis, now, secs, slots, wait_until,
+};
 use qorb_driver::Pool;
 use qorb_driver::backend::{Backend, Connector, Error, Hooks};
 use qorb_driver::claim::Handle;
@@ -138,11 +140,10 @@ fn a_connect_or_check_that_blocks_its_thread_is_given_up_and_its_late_answer_is_
         }
         let blocked = std::thread::spawn({
             let rt = bench.rt.clone();
-            move || rt.advance(secs(31))
+            // Checks begin within an interval and an eighth of it.
+            move || rt.advance(secs(34))
         });
-        while bench.lab.count(step) == 0 {
-            std::thread::yield_now();
-        }
+        wait_until(|| bench.lab.count(step) > 0);
         // Another thread of the runtime goes on.
         bench.rt.run();
         drop(now(bench.pool.claim()).unwrap());
@@ -168,9 +169,7 @@ fn hooks_that_block_hold_up_their_own_client_only() {
         bench.lab.script(step, [Do::Block]);
         std::thread::scope(|scope| {
             let slow = scope.spawn(|| drop(now(bench.pool.claim()).unwrap()));
-            while bench.lab.count(step) == 0 {
-                std::thread::yield_now();
-            }
+            wait_until(|| bench.lab.count(step) > 0);
             for _ in 0..100 {
                 drop(now(bench.pool.claim()).unwrap());
                 bench.rt.run();

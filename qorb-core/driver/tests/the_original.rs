@@ -1,5 +1,5 @@
-//! What was wrong with the original and must never be true here: a test for each defect. What concerns DNS alone is
-//! tested where DNS is; what concerns the choice of a slot alone, beside the choice, in the core.
+//! What was wrong with the original and must never be true here: a test for each defect. What concerns DNS alone waits
+//! for there to be DNS here; what concerns the choice of a slot alone is tested beside the choice, in the core.
 
 mod common;
 
@@ -245,12 +245,12 @@ fn both_address_families_are_connected_to() {
 #[test]
 fn several_addresses_of_one_target_do_not_collapse_to_one() {
     let Fed { bench, backends } = Fed::new(NONE, slots(4));
-    let all = [1, 2, 3, 4].map(|port| common::backend_at(port).named("db"));
-    backends.send(all);
+    let addresses: [SocketAddr; 4] = [1, 2, 3, 4].map(|last| ([10, 0, 0, last], 5432).into());
+    backends.send(addresses.map(|address| Backend::new(address).named("db")));
     bench.rt.run();
     let handles = [(); 4].map(|()| now(bench.pool.claim()).unwrap());
-    let ports = handles.iter().map(|it| it.backend().address.port());
-    assert_eq!(ports.collect::<BTreeSet<_>>(), [1, 2, 3, 4].into());
+    let claimed = handles.iter().map(|it| it.backend().address);
+    assert_eq!(claimed.collect::<BTreeSet<_>>(), addresses.into());
 }
 
 #[test]

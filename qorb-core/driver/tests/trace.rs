@@ -6,9 +6,8 @@ mod common;
 
 use std::fmt::{Debug, Write};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use common::{Bench, Do, Lab, Step, TestPool, TestRuntime, backend, now, secs, slots};
+use common::{Bench, Do, IMPOSSIBLE, Lab, Step, TestPool, TestRuntime, backend, now, secs, slots};
 use qorb_driver::backend::Hooks;
 use qorb_driver::resolvers::fixed::FixedResolver;
 use tracing::field::{Field, Visit};
@@ -98,27 +97,22 @@ fn at_info_a_healthy_pool_is_silent_and_an_outage_is_a_story() {
 
 #[test]
 fn each_impossible_field_is_clamped_with_a_warning_where_nothing_can_be_refused() {
-    let lines = Arc::default();
+    let lines: Arc<Mutex<Vec<String>>> = Arc::default();
     let rt = TestRuntime::new();
     tracing::subscriber::with_default(Lines(LevelFilter::WARN, Arc::clone(&lines)), || {
-        let mut policy = slots(1);
-        policy.max_slots = 0;
-        policy.set_config.max_lifetime = Duration::ZERO;
-        let resolver = FixedResolver::from_backends([backend()]);
-        let built = rt.enter(|| TestPool::new("bench", resolver, Lab::new(Hooks::NONE), policy));
-        let pool = built.map_err(|error| error.to_string()).unwrap();
-        rt.run();
-        assert_eq!(pool.stats().max_slots, 1);
-        drop(now(pool.claim()).unwrap());
+        for (field, change) in IMPOSSIBLE {
+            let mut policy = slots(1);
+            change(&mut policy);
+            let resolver = FixedResolver::from_backends([backend()]);
+            let lab = Lab::new(Hooks::NONE);
+            let built = rt.enter(|| TestPool::new("bench", resolver, lab, policy));
+            let pool = built.map_err(|error| error.to_string()).unwrap();
+            let told = std::mem::take(&mut *lines.lock().unwrap());
+            let start = format!(r#"WARN message=policy-clamped pool="bench" reason={field} is "#);
+            assert_eq!(told.len(), 1, "{told:?}");
+            assert!(told[0].starts_with(&start), "{told:?}");
+            drop(pool);
+            rt.run();
+        }
     });
-    let warning = |text: &str| format!(r#"WARN message=policy-clamped pool="bench" reason={text}"#);
-    assert_eq!(
-        *lines.lock().unwrap(),
-        [
-            warning("max_slots is 0, but must be at least 1"),
-            warning(
-                "set_config.max_lifetime is zero, but must be longer, or Duration::MAX for no limit"
-            ),
-        ]
-    );
 }

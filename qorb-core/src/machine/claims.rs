@@ -1,7 +1,6 @@
 //! A claim's way: at once, or through the queue, or through `on_acquire`; to a slot, or to a refusal.
 
 use core::fmt;
-use core::time::Duration;
 
 use super::Machine;
 use crate::event::{Event, Observer, Reason};
@@ -79,6 +78,7 @@ impl Machine {
         if full.is_some_and(|most| self.queue.waiting() >= most) {
             return Err(self.refuse_for(ticket, Refusal::QueueFull, observer));
         }
+        self.queue_begins();
         let id = self.queue.enter(now, ticket);
         self.demand_changed();
         self.settle(now, observer);
@@ -225,9 +225,17 @@ impl Machine {
         if !ticket.patient {
             return Err(self.refuse_for(ticket, Refusal::AcquireFailed, observer));
         }
+        self.queue_begins();
         let id = self.queue.enter_again(now, ticket);
         self.demand_changed();
         Ok(Admission::Waiting(id))
+    }
+
+    /// A claim is about to wait. Where it is the first, what was known of an earlier queue is of no use.
+    fn queue_begins(&mut self) {
+        if self.queue.waiting() == 0 {
+            self.delay.rest();
+        }
     }
 
     /// A claim's time is up.
@@ -372,11 +380,8 @@ impl Machine {
             let claim = self.queue.get(id)?;
             let ticket = claim.ticket;
             // A connection is not left idle for want of anybody to give it to: the last one is always in time (RFC 8289, 5.6).
-            let waited = if self.queue.waiting() > 1 {
-                self.now.since(claim.since)
-            } else {
-                Duration::ZERO
-            };
+            let others = self.queue.waiting() > 1;
+            let waited = others.then(|| self.now.since(claim.since));
             // Who has had a connection that could not be prepared has waited enough.
             if ticket.retried || !self.delay.sheds(&rule, self.now, waited) {
                 return Some(id);

@@ -10,6 +10,7 @@ use core::mem;
 use super::Machine;
 use super::slots::Taken;
 use crate::backend::{AllBackends, Backend, Identity};
+use crate::codel::Delay;
 use crate::event::{Event, Observer};
 use crate::policy::CheckedPolicy;
 use crate::set::{Set, Standing};
@@ -179,8 +180,8 @@ impl Machine {
     fn admit_again(&mut self, index: u32) {
         match self.sets[index as usize].standing {
             Standing::Sound => self.admit(index),
-            Standing::Full => self.take_stock(index),
-            Standing::Failing | Standing::Draining => self.review(index),
+            Standing::Full | Standing::Failing => self.take_stock(index),
+            Standing::Draining => self.review(index),
         }
     }
 
@@ -254,6 +255,9 @@ impl Machine {
         }
         self.caps_ever.0 = self.caps_ever.0.max(policy.max_slots);
         self.caps_ever.1 = self.caps_ever.1.max(policy.set_config.max_count);
+        if policy.codel != self.policy.codel {
+            self.delay = Delay::default();
+        }
         self.policy = policy;
         let sets: Vec<u32> = self.sets.iter().map(|(index, _)| index as u32).collect();
         for index in sets {

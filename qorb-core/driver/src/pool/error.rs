@@ -140,18 +140,6 @@ impl fmt::Display for Error {
                 f,
                 "all {connected} connections of pool \"{pool}\" are in use, and of the {max_slots} it may have no more could be opened; last, {last}; see to that, or return handles sooner"
             ),
-            Self::QueueFull { pool, waiting } => write!(
-                f,
-                "{waiting} claims wait in pool \"{pool}\" already; shed load, or raise max_waiting"
-            ),
-            Self::Overloaded {
-                pool,
-                waiting,
-                max_slots,
-            } => write!(
-                f,
-                "pool \"{pool}\" is overloaded: claims, of which {waiting} wait, have waited longer than codel.target for a while; try later, ask less often, or raise max_slots (now {max_slots})"
-            ),
             Self::AcquireFailed { pool, last: None } => write!(
                 f,
                 "no connection of pool \"{pool}\" could be prepared in time; check the connector's on_acquire"
@@ -162,6 +150,27 @@ impl fmt::Display for Error {
             } => write!(
                 f,
                 "no connection of pool \"{pool}\" could be prepared; last, {last}; check the connector's on_acquire"
+            ),
+            other => other.fmt_end(f),
+        }
+    }
+}
+
+impl Error {
+    /// Where no backend's failure stands behind it.
+    fn fmt_end(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::QueueFull { pool, waiting } => write!(
+                f,
+                "{waiting} claims wait in pool \"{pool}\" already; shed load, or raise max_waiting"
+            ),
+            Self::Overloaded {
+                pool,
+                waiting,
+                max_slots,
+            } => write!(
+                f,
+                "pool \"{pool}\" is overloaded: claims have waited longer than codel.target for a while, and {waiting} wait now; try later, ask less often, or raise max_slots (now {max_slots})"
             ),
             Self::Terminated {
                 pool,
@@ -174,7 +183,7 @@ impl fmt::Display for Error {
                 end: End::RuntimeGone,
             } => write!(
                 f,
-                "pool \"{pool}\" has ended with the runtime that it was built in, which was shut down; build it in a runtime that outlives its users (a test's own does not outlive the test), or one pool in each runtime"
+                "pool \"{pool}\" has ended with its runtime, which was shut down or dropped its tasks; build it in a runtime that outlives its users (a test's own does not outlive the test), or one pool in each runtime"
             ),
             Self::TooMany {
                 pool,
@@ -187,6 +196,10 @@ impl fmt::Display for Error {
             Self::Refused { pool, refusal } => {
                 write!(f, "pool \"{pool}\" refused the claim: {refusal:?}")
             }
+            Self::NoBackends { .. }
+            | Self::NoBackendsOnline { .. }
+            | Self::AllClaimsUsed { .. }
+            | Self::AcquireFailed { .. } => Ok(()),
         }
     }
 }
@@ -204,7 +217,7 @@ impl std::error::Error for Error {
 pub enum End {
     /// Somebody terminated it, or dropped its last clone.
     Terminated,
-    /// Its runtime was shut down.
+    /// Its runtime was shut down, or dropped its tasks.
     RuntimeGone,
 }
 

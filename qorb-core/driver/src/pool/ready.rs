@@ -36,11 +36,12 @@ impl<Conn: Connection, R: Runtime> Future for Ready<Conn, R> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let wanted = self.wanted;
         let pool = Arc::clone(&self.wait.shared.audience.pool);
-        let end = self.wait.shared.end();
+        let shared = Arc::clone(&self.wait.shared);
         self.wait
             .poll(cx, WaitFor::Connected(wanted), move |machine| {
                 let max_slots = machine.policy().max_slots;
                 if machine.is_terminated() {
+                    let end = shared.end();
                     Some(Err(Error::Terminated { pool, end }))
                 } else if wanted > max_slots {
                     Some(Err(Error::TooMany {

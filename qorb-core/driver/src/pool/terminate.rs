@@ -18,7 +18,7 @@ use crate::sync::Arc;
 pub struct Terminated {
     /// Connections that clients still hold. Each is closed when its handle is dropped.
     pub claimed: usize,
-    /// Connections that are still told goodbye. None, unless the future was not awaited to its end.
+    /// Connections that are still told goodbye, or recycled for the last time. None, unless the future was not awaited to its end.
     pub closing: usize,
 }
 

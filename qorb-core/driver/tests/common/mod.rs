@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use qorb_driver::Pool;
 use qorb_driver::backend::{Backend, Hooks};
-use qorb_driver::policy::{Policy, SetConfig};
+use qorb_driver::policy::{CoDel, Policy, SLOT_LIMIT, SetConfig};
 use qorb_driver::resolvers::channel::{BackendsSender, channel};
 use qorb_driver::resolvers::fixed::FixedResolver;
 
@@ -107,6 +107,51 @@ pub(crate) fn slots(n: usize) -> Policy {
             ..SetConfig::default()
         },
         ..Policy::default()
+    }
+}
+
+pub(crate) type Change = fn(&mut Policy);
+
+/// Each way in which a field of a policy can be impossible, and the field's name.
+pub(crate) const IMPOSSIBLE: [(&str, Change); 11] = [
+    ("max_slots", |p| p.max_slots = 0),
+    ("max_slots", |p| p.max_slots = SLOT_LIMIT + 1),
+    ("rebalance_interval", |p| {
+        p.rebalance_interval = Duration::ZERO;
+    }),
+    ("codel.interval", |p| {
+        p.codel = Some(CoDel {
+            interval: Duration::ZERO,
+            ..CoDel::default()
+        });
+    }),
+    ("set_config.max_count", |p| p.set_config.max_count = 0),
+    ("set_config.min_connection_backoff", |p| {
+        p.set_config.min_connection_backoff = Duration::ZERO;
+    }),
+    ("set_config.max_connection_backoff", |p| {
+        p.set_config.max_connection_backoff = Duration::ZERO;
+    }),
+    ("set_config.health_interval", |p| {
+        p.set_config.health_interval = Duration::ZERO;
+    }),
+    ("set_config.health_check_timeout", |p| {
+        p.set_config.health_check_timeout = Duration::ZERO;
+    }),
+    ("set_config.connect_timeout", |p| {
+        p.set_config.connect_timeout = Duration::ZERO;
+    }),
+    ("set_config.max_lifetime", |p| {
+        p.set_config.max_lifetime = Duration::ZERO;
+    }),
+];
+
+/// Waits for what another thread does, but not for ever.
+pub(crate) fn wait_until(what: impl Fn() -> bool) {
+    let began = std::time::Instant::now();
+    while !what() {
+        assert!(began.elapsed() < secs(60), "it does not come about");
+        std::thread::yield_now();
     }
 }
 

@@ -1,7 +1,7 @@
 //! The runtime: virtual time, and tasks that run only when the test says so.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -18,6 +18,7 @@ struct Inner {
     base: Instant,
     now: Mutex<Duration>,
     ready: Mutex<VecDeque<usize>>,
+    woken_meanwhile: Mutex<BTreeSet<usize>>,
     tasks: Mutex<BTreeMap<usize, Option<Task>>>,
     timers: Mutex<Vec<(Instant, Waker)>>,
     spawned: AtomicUsize,
@@ -38,6 +39,7 @@ impl TestRuntime {
             base: Instant::now(),
             now: Mutex::default(),
             ready: Mutex::default(),
+            woken_meanwhile: Mutex::default(),
             tasks: Mutex::default(),
             timers: Mutex::default(),
             spawned: AtomicUsize::new(0),
@@ -61,14 +63,7 @@ impl TestRuntime {
             let Some(id) = self.0.ready.lock().unwrap().pop_front() else {
                 return;
             };
-            let task = self
-                .0
-                .tasks
-                .lock()
-                .unwrap()
-                .get_mut(&id)
-                .and_then(Option::take);
-            let Some(mut task) = task else {
+            let Some(mut task) = self.take_task(id) else {
                 continue;
             };
             let waker = Waker::from(Arc::new(Waking {
@@ -76,13 +71,27 @@ impl TestRuntime {
                 rt: self.clone(),
             }));
             let polled = task.as_mut().poll(&mut Context::from_waker(&waker));
+            let mut tasks = self.0.tasks.lock().unwrap();
             if polled.is_ready() {
-                self.0.tasks.lock().unwrap().remove(&id);
-            } else if let Some(place) = self.0.tasks.lock().unwrap().get_mut(&id) {
+                tasks.remove(&id);
+            } else if let Some(place) = tasks.get_mut(&id) {
                 *place = Some(task);
+                if self.0.woken_meanwhile.lock().unwrap().remove(&id) {
+                    self.0.ready.lock().unwrap().push_back(id);
+                }
             }
         }
         panic!("the tasks never rest");
+    }
+
+    /// The task, to be polled. Where another thread polls it, that is told that it was woken meanwhile.
+    fn take_task(&self, id: usize) -> Option<Task> {
+        let mut tasks = self.0.tasks.lock().unwrap();
+        let task = tasks.get_mut(&id)?.take();
+        if task.is_none() {
+            self.0.woken_meanwhile.lock().unwrap().insert(id);
+        }
+        task
     }
 
     /// Moves the clock on, from timer to timer, and runs what that wakes.

@@ -361,3 +361,95 @@ fn a_queue_that_is_worked_off_now_and_then_is_not_shed() {
         assert_eq!(pool.release(held.take().unwrap()), Next::Idle);
     }
 }
+
+/// One slot, and claims that are patient unless shed.
+fn shedding(codel: CoDel) -> Policy {
+    Policy {
+        max_slots: 1,
+        claim_timeout: Duration::MAX,
+        codel: Some(codel),
+        ..small()
+    }
+}
+
+#[test]
+fn a_queue_that_begins_anew_is_judged_anew() {
+    let with = shedding(CoDel::default());
+    let mut pool = Pool::connected_to(with.clone(), &["a"]);
+    let held = pool.claim();
+    let claims = [(); 3].map(|()| pool.wait(Patience::Policy));
+    pool.pass(ms(50));
+    pool.give_back(held, Returned::Healthy);
+    pool.expect(&[&format!("grant claim {}: a#1", claims[0])]);
+    let held = pool.collect(claims[0]);
+    // The others give up. Some time later there is a queue again, which knows nothing of that one.
+    for claim in &claims[1..] {
+        pool.machine.cancel(pool.claims[claim], &mut ());
+    }
+    pool.pass(ms(1_000));
+    let claims = [(); 3].map(|()| pool.wait(Patience::Policy));
+    pool.pass(ms(6));
+    pool.give_back(held, Returned::Healthy);
+    pool.expect(&[&format!("grant claim {}: a#1", claims[0])]);
+    let held = pool.collect(claims[0]);
+    // Nor does a policy that has been off in between.
+    let without = Policy {
+        codel: None,
+        ..with.clone()
+    };
+    pool.accept(Input::Policy(without.check().unwrap()));
+    pool.pass(ms(1_000));
+    pool.accept(Input::Policy(with.check().unwrap()));
+    pool.give_back(held, Returned::Healthy);
+    pool.expect(&[&format!("grant claim {}: a#1", claims[1])]);
+}
+
+#[test]
+fn the_only_claim_that_waits_is_served_whatever_the_target() {
+    let codel = CoDel {
+        target: Duration::ZERO,
+        ..CoDel::default()
+    };
+    let mut pool = Pool::connected_to(shedding(codel), &["a"]);
+    let mut held = pool.claim();
+    for _ in 0..20 {
+        let claim = pool.wait(Patience::Policy);
+        pool.pass(ms(20));
+        pool.give_back(held, Returned::Healthy);
+        pool.expect(&[&format!("grant claim {claim}: a#1")]);
+        held = pool.collect(claim);
+    }
+}
+
+#[test]
+fn a_claim_whose_on_acquire_failed_is_not_shed() {
+    let mut pool = Pool::connected_to(shedding(CoDel::default()), &["a"]);
+    let held = pool.claim();
+    let first = pool.wait(Patience::Policy);
+    for _ in 0..3 {
+        pool.wait(Patience::Policy);
+    }
+    pool.pass(ms(300));
+    pool.give_back(held, Returned::Healthy);
+    pool.expect(&[&format!("grant claim {first}: a#1")]);
+    let grant = pool.collect(first);
+    let preparing = pool
+        .machine
+        .acquiring(pool.now, grant, Patience::Policy, &mut ());
+    pool.pass(ms(300));
+    let failed = pool
+        .machine
+        .acquire_failed(pool.now, preparing.unwrap(), &"no", &mut ());
+    let Ok(Admission::Waiting(id)) = failed else {
+        panic!("it waits for another: {failed:?}");
+    };
+    pool.claims.insert(first, id);
+    // By now everybody has waited too long for an interval; but it has waited enough.
+    pool.pass(ms(200));
+    pool.connect("a#1");
+    pool.expect(&[&format!("grant claim {first}: a#1")]);
+    // The next is shed.
+    let held = pool.collect(first);
+    pool.give_back(held, Returned::Healthy);
+    assert_eq!(pool.outputs()[0], "refuse claim 3: Overloaded");
+}

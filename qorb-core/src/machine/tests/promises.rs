@@ -822,27 +822,34 @@ fn promise_12_whatever_happened_slots_end_as_the_shares_say() {
 }
 
 #[test]
-fn promise_13_it_falls_quiet() {
-    let mut pool = Pool::connected_to(
-        Policy {
-            rebalance_interval: Duration::MAX,
-            ..eight()
-        },
-        &["a", "b"],
-    );
-    pool.machine.hooks = Hooks::NONE;
-    pool.pass(ms(40_000));
-    pool.connect_all();
-    let outputs = pool.outputs();
-    assert_eq!(outputs, [""; 0]);
-    let mut bare = Pool::with(
-        Policy {
-            rebalance_interval: Duration::MAX,
-            ..eight()
-        },
-        Hooks::NONE,
-        Dice::scripted([]),
-    );
+fn promise_13_with_no_input_nothing_happens_but_what_is_periodic() {
+    // Checks go round and ticks come by, for as long as nobody does anything else, and leave all as it is.
+    let mut pool = Pool::connected_to(eight(), &["a", "b"]);
+    for _ in 0..20 {
+        for output in pool.pass(ms(30_000)) {
+            let (_, slot) = output.split_once(": check ").expect("nothing but checks");
+            pool.accept(Input::Checked(pool.jobs[slot]));
+        }
+        pool.expect(&[]);
+        pool.expect_spread(&[("a", 3), ("b", 3)]);
+        let (_, wakeup) = pool.machine.poll_timeout().expect("something periodic");
+        assert!(matches!(wakeup, Wakeup::Slot(_) | Wakeup::Rebalance));
+    }
+    // A backend that is down, and claims that wait, make it no less quiet: one connect each half minute, and no more.
+    let mut pool = Pool::connected_to(small(), &["a"]);
+    pool.backends(&["a", "dead"]);
+    let held: Vec<Grant> = (0..3).filter_map(|_| pool.want()).collect();
+    pool.live(ms(120_000), ms(100), &|name, _| Some(name == "a"));
+    pool.wait(Patience::Within(Duration::MAX));
+    let connects = pool.live(ms(300_000), ms(100), &|name, _| Some(name == "a"));
+    assert!(connects.values().sum::<usize>() <= 12, "{connects:?}");
+    drop(held);
+    // Without checks and ticks there is nothing at all.
+    let policy = Policy {
+        rebalance_interval: Duration::MAX,
+        ..eight()
+    };
+    let mut bare = Pool::with(policy, Hooks::NONE, Dice::scripted([]));
     bare.backends(&["a", "b"]);
     bare.connect_all();
     assert_eq!(bare.machine.poll_timeout(), None);

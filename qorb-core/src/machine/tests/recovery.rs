@@ -289,6 +289,25 @@ fn a_backend_never_to_be_retried_is_not_retried_by_new_slots_either() {
 }
 
 #[test]
+fn back_off_survives_a_resolver_that_forgets_a_backend_whose_connections_break() {
+    let mut pool = Pool::new(small());
+    let mut connects = 0;
+    for round in 0..200 {
+        let names: &[&str] = if round % 2 == 0 { &["a"] } else { &[] };
+        pool.backends(names);
+        for _ in 0..5 {
+            let made = pool.live(ms(10), ms(1), &|_, _| Some(true));
+            connects += made.values().sum::<usize>();
+            while let Ok(grant) = pool.machine.claim(&mut ()) {
+                pool.give_back(grant, Returned::Broken);
+            }
+        }
+    }
+    // Ten seconds: 20 ms, doubled each time, for two slots and one that a claim asks for.
+    assert!(connects <= 3 * 12, "{connects} connects in 10 s");
+}
+
+#[test]
 fn back_off_survives_a_resolver_that_forgets_and_remembers() {
     let mut pool = Pool::new(small());
     let mut connects = 0;
