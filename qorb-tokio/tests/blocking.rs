@@ -1,21 +1,21 @@
 //! Connectors that block their thread, as they should not: each costs one slot, and what it comes up with too late is closed.
 
+mod common;
+
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use common::{BOUND, until};
 use qorb_tokio::backend::{Backend, Connector, Error, Hooks};
 use qorb_tokio::policy::{Policy, SetConfig};
 use qorb_tokio::pool::Pool;
 use qorb_tokio::resolvers::fixed::FixedResolver;
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
-use tokio::time::{sleep, timeout};
-
-/// Longer than anything here takes.
-const BOUND: Duration = Duration::from_secs(60);
+use tokio::time::timeout;
 
 /// What holds threads up until it is opened.
 #[derive(Default)]
@@ -212,16 +212,6 @@ async fn all(pool: &Pool<Numbered>) -> BTreeSet<usize> {
         handles.push(timeout(BOUND, pool.claim()).await.unwrap().unwrap());
     }
     handles.iter().map(|handle| handle.number).collect()
-}
-
-/// Where there is nothing to wait on, looks again and again.
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let wait = async {
-        while !holds() {
-            sleep(Duration::from_millis(1)).await;
-        }
-    };
-    timeout(BOUND, wait).await.expect(what);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

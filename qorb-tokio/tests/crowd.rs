@@ -1,5 +1,7 @@
 //! A thousand clients, sixteen connections, one server that dies and returns: real sockets, real threads, all books kept twice.
 
+mod common;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::poll_fn;
 use std::io;
@@ -10,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
+use common::{BOUND, until};
 use qorb_tokio::backend::{Backend, Connector, Error, Hooks};
 use qorb_tokio::claim::Handle;
 use qorb_tokio::observer::{Interest, Kind, Record, Subscriber};
@@ -27,9 +30,6 @@ const SLOTS: usize = 16;
 const DEATHS: usize = 4;
 /// How long the server lives, each time.
 const LIFE: Duration = Duration::from_secs(1);
-/// Longer than anything here takes.
-const BOUND: Duration = Duration::from_secs(60);
-
 /// What the clients and the connector count, for comparison with what the pool says.
 #[derive(Default)]
 struct Books {
@@ -334,16 +334,6 @@ fn policy() -> Policy {
         },
         ..Policy::default()
     }
-}
-
-/// Where there is nothing to wait on, looks again and again.
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let wait = async {
-        while !holds() {
-            sleep(Duration::from_millis(1)).await;
-        }
-    };
-    timeout(BOUND, wait).await.expect(what);
 }
 
 /// Kills the server and brings it back, again and again.

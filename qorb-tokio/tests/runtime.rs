@@ -1,10 +1,13 @@
 //! What a tokio user expects: any thread, paused time, a runtime that ends, a cooperative budget that runs out.
 
+mod common;
+
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use common::block_on;
 use qorb_tokio::Tokio;
 use qorb_tokio::backend::{Backend, Connector, Error, Hooks};
 use qorb_tokio::claim::Handle;
@@ -189,23 +192,4 @@ async fn a_blocking_client_holds_nobody_up() {
     drop(pool.claim().await.unwrap());
     tokio::task::block_in_place(|| drop(handle));
     pool.terminate().await;
-}
-
-/// A `block_on` that knows no runtime.
-fn block_on<F: Future>(future: F) -> F::Output {
-    struct Unpark(std::thread::Thread);
-    impl std::task::Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Arc::new(Unpark(std::thread::current())).into();
-    let mut cx = std::task::Context::from_waker(&waker);
-    let mut future = std::pin::pin!(future);
-    loop {
-        match future.as_mut().poll(&mut cx) {
-            std::task::Poll::Ready(output) => return output,
-            std::task::Poll::Pending => std::thread::park(),
-        }
-    }
 }

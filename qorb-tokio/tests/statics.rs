@@ -1,13 +1,14 @@
 //! Pools in statics, and pools shared by several runtimes: whose runtime lives on, they serve; whose ends, they say so.
 
-use std::future::{Future, pending};
-use std::pin::pin;
+mod common;
+
+use std::future::pending;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
-use std::task::{Context, Poll, Wake};
+use std::task::Poll;
 use std::thread;
-use std::time::Duration;
 
+use common::{BOUND, block_on, until};
 use qorb_tokio::Tokio;
 use qorb_tokio::backend::{Backend, Connector, Error, Hooks};
 use qorb_tokio::connectors::tcp::TcpConnector;
@@ -17,10 +18,7 @@ use qorb_tokio::resolvers::fixed::FixedResolver;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
-use tokio::time::{sleep, timeout};
-
-/// Longer than anything here takes.
-const BOUND: Duration = Duration::from_secs(60);
+use tokio::time::timeout;
 
 /// Connects to nobody.
 struct Plain;
@@ -72,7 +70,7 @@ static POOL: LazyLock<Pool<Connection>> = LazyLock::new(|| {
 /// Claims, uses and returns, again and again, while others do the same.
 async fn hammer(pool: &Pool<Connection>) {
     for _ in 0..200 {
-        let handle = pool.claim().await.unwrap();
+        let handle = pool.claim_within(BOUND).await.unwrap();
         assert!(!handle.0.swap(true, Ordering::SeqCst), "lent twice");
         yield_once().await;
         handle.0.store(false, Ordering::SeqCst);
@@ -260,36 +258,4 @@ fn a_guest_runtime_that_ends_takes_its_claims_along_and_gives_its_connections_ba
         assert_eq!(pool.stats().totals.opened, 2);
         pool.terminate().await;
     });
-}
-
-/// Where there is nothing to wait on, looks again and again.
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let wait = async {
-        while !holds() {
-            sleep(Duration::from_millis(1)).await;
-        }
-    };
-    timeout(BOUND, wait).await.expect(what);
-}
-
-/// A `block_on` that knows no runtime.
-fn block_on<F: Future>(future: F) -> F::Output {
-    struct Unpark(thread::Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Arc::new(Unpark(thread::current())).into();
-    let mut cx = Context::from_waker(&waker);
-    let mut future = pin!(future);
-    let end = std::time::Instant::now() + BOUND;
-    loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
-            return output;
-        }
-        let left = end.saturating_duration_since(std::time::Instant::now());
-        assert!(!left.is_zero(), "nothing came");
-        thread::park_timeout(left);
-    }
 }
