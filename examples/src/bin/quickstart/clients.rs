@@ -4,35 +4,51 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use qorb_tokio::pool::Pool;
-use tokio::task::JoinSet;
+use qorb_driver::pool::Pool;
+use tokio::sync::mpsc;
 
 use crate::connector::EchoConnection;
 use crate::phase::{Phase, Stage};
+use crate::runtime::Host;
 use crate::tally::Tally;
 
 /// What clients use, and where they count.
 #[derive(Clone, Debug)]
-pub(crate) struct World {
-    pub(crate) pool: Pool<EchoConnection>,
+pub(crate) struct World<H: Host> {
+    pub(crate) pool: Pool<EchoConnection<H>, H>,
     pub(crate) stage: Arc<Stage>,
     pub(crate) tally: Arc<Mutex<Tally>>,
 }
 
 /// Sets `count` clients to work. Each ends when the pool does.
-pub(crate) fn start(count: usize, seed: u64, world: &World) -> JoinSet<()> {
-    let mut clients = JoinSet::new();
+pub(crate) fn start<H: Host>(count: usize, seed: u64, world: &World<H>) -> Crowd {
+    let (presence, crowd) = mpsc::channel(1);
     for number in 0..count {
         let pace = Pace(seed.wrapping_add(number as u64));
-        clients.spawn(work(number, pace, world.clone()));
+        let (world, presence) = (world.clone(), presence.clone());
+        H::launch(async move {
+            work(number, pace, world).await;
+            drop(presence);
+        });
     }
-    clients
+    Crowd(crowd)
+}
+
+/// All clients. Each holds a sender until it ends, and sends nothing.
+#[derive(Debug)]
+pub(crate) struct Crowd(mpsc::Receiver<()>);
+
+impl Crowd {
+    /// Waits until all have ended.
+    pub(crate) async fn gone(&mut self) {
+        while self.0.recv().await.is_some() {}
+    }
 }
 
 /// One client's life.
-async fn work(number: usize, mut pace: Pace, world: World) {
+async fn work<H: Host>(number: usize, mut pace: Pace, world: World<H>) {
     for turn in 0_u64.. {
-        tokio::time::sleep(pace.think()).await;
+        H::sleep(pace.think()).await;
         let line = format!("client {number}, line {turn}");
         if claim_once(&line, &world).await == Outcome::PoolEnded {
             break;
@@ -47,7 +63,7 @@ enum Outcome {
 }
 
 /// One claim, from asking to giving back.
-async fn claim_once(line: &str, world: &World) -> Outcome {
+async fn claim_once<H: Host>(line: &str, world: &World<H>) -> Outcome {
     world.count(Tally::ask);
     let asked = Instant::now();
     let claimed = world.pool.claim().await;
@@ -90,7 +106,7 @@ async fn claim_once(line: &str, world: &World) -> Outcome {
     Outcome::GoOn
 }
 
-impl World {
+impl<H: Host> World<H> {
     fn count(&self, count: impl FnOnce(&mut Tally)) {
         count(&mut self.tally.lock().unwrap_or_else(PoisonError::into_inner));
     }

@@ -4,27 +4,33 @@
 //! it is here to catch a pool that does not.
 
 use std::io;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use qorb_tokio::backend::{Backend, Connector, Error, Hooks};
+use qorb_driver::backend::{Backend, Connector, Error, Hooks};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+
+use crate::runtime::Host;
 
 /// Connects to echo servers.
 #[derive(Debug)]
-pub(crate) struct EchoConnector {
+pub(crate) struct EchoConnector<H> {
     ledger: Arc<Ledger>,
+    host: PhantomData<H>,
 }
 
-impl EchoConnector {
+impl<H> EchoConnector<H> {
     pub(crate) fn new(ledger: Arc<Ledger>) -> Self {
-        Self { ledger }
+        Self {
+            ledger,
+            host: PhantomData,
+        }
     }
 }
 
-impl Connector for EchoConnector {
-    type Connection = EchoConnection;
+impl<H: Host> Connector for EchoConnector<H> {
+    type Connection = EchoConnection<H>;
     /// No `on_acquire`, no `on_recycle`: a claim and a return cost no future.
     const HOOKS: Hooks = Hooks {
         is_valid: true,
@@ -33,15 +39,9 @@ impl Connector for EchoConnector {
     };
 
     /// Connects, and hears who answers: a server that has moved away has perhaps left its address to another.
-    async fn connect(&self, backend: &Backend) -> Result<EchoConnection, Error> {
-        let stream = TcpStream::connect(backend.address).await?;
-        if stream.local_addr()? == stream.peer_addr()? {
-            // On loopback, where nobody listens, one can be connected to oneself.
-            return Err(Error::other("nobody but ourselves answered"));
-        }
-        stream.set_nodelay(true)?;
+    async fn connect(&self, backend: &Backend) -> Result<EchoConnection<H>, Error> {
         let mut connection = EchoConnection {
-            stream: BufReader::new(stream),
+            stream: BufReader::new(H::connect(backend).await?),
             in_use: AtomicBool::new(false),
             entry: Entry::new(&self.ledger),
         };
@@ -54,7 +54,7 @@ impl Connector for EchoConnector {
     }
 
     /// Asks for a sign of life. The pool does so only with connections that have lain idle for a while.
-    async fn is_valid(&self, connection: &mut EchoConnection) -> Result<(), Error> {
+    async fn is_valid(&self, connection: &mut EchoConnection<H>) -> Result<(), Error> {
         match connection.exchange("ping").await?.as_str() {
             "pong" => Ok(()),
             other => Err(Error::other(format!("answered {other} to a ping"))),
@@ -62,7 +62,7 @@ impl Connector for EchoConnector {
     }
 
     /// Says goodbye, and waits for the server to hang up. Until then the connection counts as a slot.
-    async fn close(&self, mut connection: EchoConnection) {
+    async fn close(&self, mut connection: EchoConnection<H>) {
         let stream = &mut connection.stream;
         if stream.write_all(b"bye\n").await.is_ok() {
             // Nothing can be done about an error, and nothing needs to.
@@ -73,13 +73,13 @@ impl Connector for EchoConnector {
 
 /// A connection to an echo server.
 #[derive(Debug)]
-pub(crate) struct EchoConnection {
-    stream: BufReader<TcpStream>,
+pub(crate) struct EchoConnection<H: Host> {
+    stream: BufReader<H::Stream>,
     in_use: AtomicBool,
     entry: Entry,
 }
 
-impl EchoConnection {
+impl<H: Host> EchoConnection<H> {
     /// Sends a line and gives the answer, both without the line's end.
     ///
     /// Dropped half-way it leaves an answer that nobody has read: whoever does that must discard the

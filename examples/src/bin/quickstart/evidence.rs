@@ -1,6 +1,6 @@
 //! What was seen of the pool and the servers, for the verdict.
 
-use qorb_tokio::stats::{Stats, Totals};
+use qorb_driver::stats::{Stats, Totals};
 
 use crate::tally::Tally;
 

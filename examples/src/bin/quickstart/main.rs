@@ -3,7 +3,8 @@
 //!
 //! [`connector`] is what a program of one's own would write, [`clients`] is how it would use the pool, and
 //! [`story`] is how it would set it up. The rest are the servers, the screen, and the books that tell whether
-//! all went well.
+//! all went well. All of it works on any runtime, and [`runtime`] holds what differs. A program of one's own
+//! names its runtime's adapter where `qorb_driver` is named here.
 
 mod clients;
 mod connector;
@@ -12,6 +13,7 @@ mod options;
 mod phase;
 mod progress;
 mod report;
+mod runtime;
 mod sampler;
 mod servers;
 mod story;
@@ -23,27 +25,45 @@ use std::sync::Arc;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
+use qorb_async_std::AsyncStd;
+use qorb_smol::Smol;
+use qorb_tokio::Tokio;
+use tokio::runtime::Handle;
 
 use options::Options;
 use progress::Screen;
+use runtime::{Choice, Host};
 use story::Story;
 
-#[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
+fn main() -> anyhow::Result<ExitCode> {
     let options = Options::parse();
     if let Err(fault) = options.check() {
         let error = Options::command().error(ErrorKind::ValueValidation, fault);
         error.exit();
     }
+    match options.runtime {
+        Choice::Tokio => run::<Tokio>(options),
+        Choice::Smol => run::<Smol>(options),
+        Choice::AsyncStd => run::<AsyncStd>(options),
+    }
+}
+
+/// Runs it on `H`, and what is not the clients' side, the servers and Ctrl-C, on threads of its own.
+fn run<H: Host>(options: Options) -> anyhow::Result<ExitCode> {
+    let outside = tokio::runtime::Runtime::new()?;
+    H::block_on(show::<H>(options, outside.handle()))
+}
+
+async fn show<H: Host>(options: Options, outside: &Handle) -> anyhow::Result<ExitCode> {
     let seed = options.seed();
     let screen = Arc::new(Screen::new());
     screen.say(intro(&options, seed));
-    let mut story = Story::open(options, seed, Arc::clone(&screen)).await?;
+    let mut story = Story::<H>::open(options, seed, Arc::clone(&screen), outside.clone()).await?;
     let live = story.live_view();
     tokio::select! {
         played = story.play() => played?,
         () = live => {}
-        _ = tokio::signal::ctrl_c() => screen.say("Interrupted; the end comes early."),
+        _ = outside.spawn(tokio::signal::ctrl_c()) => screen.say("Interrupted; the end comes early."),
     }
     screen.clear();
     let servers = story.servers();
@@ -62,13 +82,14 @@ async fn main() -> anyhow::Result<ExitCode> {
 /// What is going to happen, and how to read what is shown meanwhile.
 fn intro(options: &Options, seed: u64) -> String {
     let Options {
+        runtime,
         clients,
         servers,
         slots,
         ..
     } = options;
     format!(
-        "{clients} clients share a pool of at most {slots} connections to {servers} echo servers on loopback.\n\
+        "On {runtime}, {clients} clients share a pool of at most {slots} connections to {servers} echo servers on loopback.\n\
          Servers will go, come back and change. All that a client may notice is that the connection it\n\
          holds breaks. Ctrl-C ends it early; --seed {seed} draws the same again.\n\
          \x20 alpha ●●○◌ 810/s: server alpha has two slots in use, one idle, one connecting; 810 claims a second\n"

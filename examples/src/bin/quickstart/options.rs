@@ -6,6 +6,8 @@ use std::time::Duration;
 use anyhow::ensure;
 use clap::Parser;
 
+use crate::runtime::Choice;
+
 /// Shows what a qorb pool does when servers go, come back and change, under load.
 ///
 /// Starts echo servers on loopback and clients that share a pool of connections to them. Stops a server,
@@ -14,6 +16,10 @@ use clap::Parser;
 #[derive(Clone, Debug, Parser)]
 #[command(name = "quickstart", version)]
 pub(crate) struct Options {
+    /// What the clients and the pool run on
+    #[arg(long, value_enum, default_value_t, value_name = "NAME")]
+    pub(crate) runtime: Choice,
+
     /// Clients that want a connection again and again, from 1 to 10000
     #[arg(long, default_value_t = 32, value_name = "N")]
     pub(crate) clients: usize,

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use qorb_tokio::stats::{BackendStats, Stats};
+use qorb_driver::stats::{BackendStats, Stats};
 use tokio::sync::watch;
 
+use crate::runtime::Host;
 use crate::servers::Witnesses;
 
 /// Standard output, shared by the live view and everything else that is said.
@@ -48,7 +49,7 @@ impl Screen {
     }
 
     /// Shows how it goes, for `duration` or so, until it is dropped.
-    pub(crate) async fn follow(
+    pub(crate) async fn follow<H: Host>(
         self: Arc<Self>,
         duration: Duration,
         samples: watch::Receiver<Stats>,
@@ -56,12 +57,10 @@ impl Screen {
     ) {
         let began = Instant::now();
         let interval = if self.live.is_some() { LIVE } else { PLAIN };
-        let mut ticks = tokio::time::interval(interval);
         let mut rates = Rates::default();
-        ticks.tick().await;
         rates.measure(&witnesses);
         loop {
-            ticks.tick().await;
+            H::sleep(interval).await;
             let rates = rates.measure(&witnesses);
             let stats = samples.borrow().clone();
             let views = rates.iter().map(|&(name, rate)| view(name, rate, &stats));

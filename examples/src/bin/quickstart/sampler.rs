@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use qorb_tokio::Tokio;
-use qorb_tokio::pool::{Pool, StatsStream};
-use qorb_tokio::stats::Stats;
+use qorb_driver::pool::{Pool, StatsStream};
+use qorb_driver::stats::Stats;
 use tokio::sync::watch;
 
 use crate::connector::EchoConnection;
+use crate::runtime::Host;
 use crate::servers::Witnesses;
 
 /// The most that was ever seen.
@@ -40,19 +40,19 @@ impl Peaks {
 }
 
 /// Starts looking, until the pool ends. The newest statistics are in the channel.
-pub(crate) fn start(
-    pool: &Pool<EchoConnection>,
+pub(crate) fn start<H: Host>(
+    pool: &Pool<EchoConnection<H>, H>,
     witnesses: Arc<Witnesses>,
 ) -> (watch::Receiver<Stats>, Arc<Peaks>) {
     let peaks = Arc::new(Peaks::default());
     let (sender, receiver) = watch::channel(pool.stats());
     let samples = pool.stats_every(INTERVAL);
-    tokio::spawn(look(samples, sender, witnesses, Arc::clone(&peaks)));
+    H::launch(look(samples, sender, witnesses, Arc::clone(&peaks)));
     (receiver, peaks)
 }
 
-async fn look(
-    mut samples: StatsStream<EchoConnection, Tokio>,
+async fn look<H: Host>(
+    mut samples: StatsStream<EchoConnection<H>, H>,
     newest: watch::Sender<Stats>,
     witnesses: Arc<Witnesses>,
     peaks: Arc<Peaks>,

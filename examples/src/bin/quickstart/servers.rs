@@ -2,6 +2,8 @@
 //!
 //! Each greets who connects with its name, answers every line with the same line, `ping` with `pong`, and
 //! closes on `bye`. Its own counts are an independent witness: they do not come from the pool.
+//!
+//! Whatever runtime their clients use, servers run on a tokio of their own.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -9,9 +11,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use qorb_tokio::backend::Backend;
+use qorb_driver::backend::Backend;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -21,6 +24,7 @@ pub(crate) struct Server {
     name: &'static str,
     address: SocketAddr,
     counts: Arc<Counts>,
+    outside: Handle,
     running: Option<Running>,
 }
 
@@ -75,15 +79,16 @@ impl Witnesses {
 
 impl Server {
     /// Starts a server on a port of the system's choice.
-    pub(crate) async fn start(name: &'static str) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let counts = Arc::default();
-        Ok(Self {
+    pub(crate) async fn start(name: &'static str, outside: &Handle) -> io::Result<Self> {
+        let mut server = Self {
             name,
-            address: listener.local_addr()?,
-            running: Some(Running::start(listener, name, Arc::clone(&counts))),
-            counts,
-        })
+            address: (Ipv4Addr::LOCALHOST, 0).into(),
+            counts: Arc::default(),
+            outside: outside.clone(),
+            running: None,
+        };
+        server.listen().await?;
+        Ok(server)
     }
 
     /// Closes the listener and kills every connection, whoever uses it. Gives the number of those.
@@ -96,21 +101,12 @@ impl Server {
         task.await.unwrap_or(0)
     }
 
-    /// Starts it again, on the same port.
-    pub(crate) async fn restart(&mut self) -> io::Result<()> {
-        let mut tries_left = 200;
-        let listener = loop {
-            match TcpListener::bind(self.address).await {
-                // Somebody's outgoing connection may have been given the port for a moment.
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries_left > 0 => {
-                    tries_left -= 1;
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                }
-                bound => break bound?,
-            }
-        };
+    /// Begins to listen; after a stop, on the same port as before.
+    pub(crate) async fn listen(&mut self) -> io::Result<()> {
+        let listener = self.outside.spawn(bind(self.address)).await??;
+        self.address = listener.local_addr()?;
         let counts = Arc::clone(&self.counts);
-        self.running = Some(Running::start(listener, self.name, counts));
+        self.running = Some(Running::start(&self.outside, listener, self.name, counts));
         Ok(())
     }
 
@@ -130,10 +126,29 @@ impl Server {
     }
 }
 
+async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let mut tries_left = 200;
+    loop {
+        match TcpListener::bind(address).await {
+            // Somebody's outgoing connection may have been given the port for a moment.
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries_left > 0 => {
+                tries_left -= 1;
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            bound => break bound,
+        }
+    }
+}
+
 impl Running {
-    fn start(listener: TcpListener, name: &'static str, counts: Arc<Counts>) -> Self {
+    fn start(
+        outside: &Handle,
+        listener: TcpListener,
+        name: &'static str,
+        counts: Arc<Counts>,
+    ) -> Self {
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(async move {
+        let task = outside.spawn(async move {
             let mut connections = JoinSet::new();
             tokio::select! {
                 () = accept(&listener, name, &counts, &mut connections) => {}

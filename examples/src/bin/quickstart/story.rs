@@ -5,33 +5,35 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use qorb_tokio::policy::{Policy, SetConfig};
-use qorb_tokio::pool::{BuildError, Pool};
-use qorb_tokio::resolvers::channel::{BackendsSender, channel};
-use qorb_tokio::stats::Stats;
+use qorb_driver::policy::{Policy, SetConfig};
+use qorb_driver::pool::{BuildError, Pool};
+use qorb_driver::resolvers::channel::{BackendsSender, channel};
+use qorb_driver::stats::Stats;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio::time::timeout;
 
-use crate::clients::{self, World};
+use crate::clients::{self, Crowd, World};
 use crate::connector::{EchoConnector, Ledger};
 use crate::evidence::{Evidence, Removed, Spread, Stopped};
 use crate::options::Options;
 use crate::phase::{Phase, Stage};
 use crate::progress::Screen;
+use crate::runtime::Host;
 use crate::sampler::{self, Peaks};
 use crate::servers::{Server, WORK, Witnesses};
 
 /// The run, as far as it has come.
 #[derive(Debug)]
-pub(crate) struct Story {
+pub(crate) struct Story<H: Host> {
     options: Options,
     screen: Arc<Screen>,
+    /// Where servers run.
+    outside: Handle,
     servers: Vec<Server>,
     witnesses: Arc<Witnesses>,
     backends: BackendsSender,
-    world: World,
-    clients: JoinSet<()>,
+    world: World<H>,
+    clients: Crowd,
     ledger: Arc<Ledger>,
     samples: watch::Receiver<Stats>,
     peaks: Arc<Peaks>,
@@ -40,17 +42,18 @@ pub(crate) struct Story {
     spread: Option<Vec<Spread>>,
 }
 
-impl Story {
+impl<H: Host> Story<H> {
     /// Starts servers and a pool, and waits until its first connections are up.
     pub(crate) async fn open(
         options: Options,
         seed: u64,
         screen: Arc<Screen>,
+        outside: Handle,
     ) -> anyhow::Result<Self> {
         let witnesses = Arc::new(Witnesses::default());
         let mut servers = Vec::new();
         for &name in NAMES.iter().take(options.servers) {
-            let server = Server::start(name)
+            let server = Server::start(name, &outside)
                 .await
                 .context("no server could be started")?;
             witnesses.add(&server);
@@ -59,7 +62,7 @@ impl Story {
         let (backends, resolver) = channel();
         backends.send(servers.iter().map(Server::backend));
         let ledger = Arc::default();
-        let connector = EchoConnector::new(Arc::clone(&ledger));
+        let connector = EchoConnector::<H>::new(Arc::clone(&ledger));
         let policy = policy(&options);
         let spares = policy.spares_wanted;
         let built = Pool::builder("quickstart", resolver, connector)
@@ -68,9 +71,9 @@ impl Story {
             .build();
         // Where the system has no tracer, the pool works without its probes.
         let pool = built.or_else(BuildError::into_pool)?;
-        match timeout(PATIENCE, pool.ready(spares)).await {
-            Ok(ready) => ready?,
-            Err(_) => bail!("the pool has not connected: {pool:#?}"),
+        match H::in_time(PATIENCE, pool.ready(spares)).await {
+            Some(ready) => ready?,
+            None => bail!("the pool has not connected: {pool:#?}"),
         }
         let (samples, peaks) = sampler::start(&pool, Arc::clone(&witnesses));
         let world = World {
@@ -82,6 +85,7 @@ impl Story {
             clients: clients::start(options.clients, seed, &world),
             options,
             screen,
+            outside,
             servers,
             witnesses,
             backends,
@@ -96,8 +100,8 @@ impl Story {
     }
 
     /// What to show while it runs.
-    pub(crate) fn live_view(&self) -> impl Future<Output = ()> + use<> {
-        Arc::clone(&self.screen).follow(
+    pub(crate) fn live_view(&self) -> impl Future<Output = ()> + use<H> {
+        Arc::clone(&self.screen).follow::<H>(
             self.options.duration(),
             self.samples.clone(),
             Arc::clone(&self.witnesses),
@@ -148,7 +152,7 @@ impl Story {
         );
         // The first claim on it may be granted as soon as it listens.
         self.world.stage.begin();
-        let restarted = self.servers[STOPPED].restart().await;
+        let restarted = self.servers[STOPPED].listen().await;
         restarted.with_context(|| format!("{name} could not be started again"))?;
         let online = |stats: &Stats| stats.backend(name).is_some_and(|it| it.online);
         let found = self.see(online).await.is_some();
@@ -169,7 +173,7 @@ impl Story {
             Phase::Swapped,
             format_args!("the resolver names {newcomer}, and {name} no longer. {name} is drained; nothing in use is cut off."),
         );
-        let server = Server::start(newcomer).await;
+        let server = Server::start(newcomer, &self.outside).await;
         let server = server.with_context(|| format!("{newcomer} could not be started"))?;
         self.witnesses.add(&server);
         self.servers.push(server);
@@ -199,17 +203,16 @@ impl Story {
             Phase::End,
             "the pool is terminated under load. Who waits is refused; what is in use stays good.",
         );
-        let ended = timeout(PATIENCE, self.world.pool.terminate()).await;
+        let ended = H::in_time(PATIENCE, self.world.pool.terminate()).await;
         self.world.stage.begin();
-        let clients = async { while self.clients.join_next().await.is_some() {} };
-        let clients_ended = timeout(PATIENCE, clients).await.is_ok();
+        let clients_ended = H::in_time(PATIENCE, self.clients.gone()).await.is_some();
         let settled = async {
             while self.ledger.opened() != self.ledger.closed() || self.witnesses.live() > 0 {
-                tokio::time::sleep(GLANCE).await;
+                H::sleep(GLANCE).await;
             }
         };
         // If it does not come to that, the evidence will show.
-        let _ = timeout(PATIENCE, settled).await;
+        let _ = H::in_time(PATIENCE, settled).await;
         let mut tally = self
             .world
             .tally
@@ -226,7 +229,7 @@ impl Story {
             stopped: self.stopped.take(),
             removed: self.removed.take(),
             spread: self.spread.take(),
-            in_use_at_end: ended.ok().map(|it| it.claimed),
+            in_use_at_end: ended.map(|it| it.claimed),
             clients_ended,
             opened: self.ledger.opened(),
             closed: self.ledger.closed(),
@@ -247,7 +250,7 @@ impl Story {
 
     /// Lets the clients work for one phase's share of the time.
     async fn linger(&self) {
-        tokio::time::sleep(self.options.duration() / Phase::TIMED).await;
+        H::sleep(self.options.duration() / Phase::TIMED).await;
     }
 
     /// Lets the clients work as long, and tells whether the pool's statistics showed something meanwhile.
@@ -267,8 +270,8 @@ impl Story {
     /// pass.
     async fn see(&self, shown: impl FnMut(&Stats) -> bool) -> Option<Stats> {
         let mut samples = self.samples.clone();
-        let seen = timeout(PATIENCE, samples.wait_for(shown)).await;
-        let stats = seen.ok()?.ok()?;
+        let seen = H::in_time(PATIENCE, samples.wait_for(shown)).await;
+        let stats = seen?.ok()?;
         Some(stats.clone())
     }
 }

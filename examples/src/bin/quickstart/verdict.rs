@@ -257,7 +257,7 @@ mod tests {
     use super::*;
     use crate::evidence::Removed;
     use crate::tally::Tally;
-    use qorb_tokio::stats::Totals;
+    use qorb_driver::stats::Totals;
     use std::time::Duration;
 
     type Spoil = fn(&mut Evidence);
