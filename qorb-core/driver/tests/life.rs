@@ -145,17 +145,6 @@ fn termination_refuses_closes_and_stops_and_can_be_repeated() {
 }
 
 #[test]
-fn termination_does_not_wait_out_a_back_off() {
-    let bench = Bench::fresh(NONE, slots(1));
-    bench.lab.always(Step::Connect, Do::Fail);
-    bench.rt.advance(secs(60));
-    now(bench.pool.terminate());
-    bench.rt.run();
-    assert_eq!(bench.rt.tasks(), 0);
-    bench.check();
-}
-
-#[test]
 fn termination_waits_for_goodbyes_and_handles_that_come_later_get_theirs() {
     let bench = Bench::ready(CLOSE, slots(2));
     bench.lab.script(Step::Close, [Do::Wait]);
@@ -199,31 +188,6 @@ fn termination_reaches_claims_in_every_stage() {
     bench.rt.run();
     assert_eq!(bench.lab.opened(), bench.lab.closed());
     assert_eq!(bench.rt.tasks(), 0);
-}
-
-#[test]
-fn termination_reaches_connections_that_are_checked_or_recycled() {
-    let hooks = Hooks {
-        is_valid: true,
-        on_recycle: true,
-        ..NONE
-    };
-    let bench = Bench::ready(hooks, slots(2));
-    bench.lab.always(Step::Check, Do::Hang);
-    bench.lab.always(Step::Recycle, Do::Hang);
-    bench.rt.advance(secs(29));
-    let handle = now(bench.pool.claim()).unwrap();
-    while bench.pool.stats().slots.checking_slots == 0 {
-        bench.rt.advance(millis(10));
-    }
-    drop(handle);
-    bench.rt.run();
-    assert_eq!(bench.pool.stats().slots.checking_slots, 2);
-    let _ = now(bench.pool.terminate());
-    bench.rt.run();
-    assert_eq!(bench.lab.closed(), 2);
-    assert_eq!(bench.rt.tasks(), 0);
-    bench.check();
 }
 
 #[test]

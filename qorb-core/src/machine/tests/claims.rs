@@ -299,12 +299,7 @@ fn very_many_deadlines_at_once_are_seen_to_in_slices() {
 
 #[test]
 fn a_queue_that_stays_long_is_shed_from_its_head() {
-    let policy = Policy {
-        max_slots: 1,
-        claim_timeout: Duration::MAX,
-        codel: Some(CoDel::default()),
-        ..small()
-    };
+    let policy = shedding(CoDel::default());
     let mut pool = Pool::connected_to(policy, &["a"]);
     let mut held = pool.claim();
     // A claim each 20 ms, and a connection that comes back each 20 ms: there are always three that wait.
@@ -340,12 +335,7 @@ fn a_queue_that_stays_long_is_shed_from_its_head() {
 
 #[test]
 fn a_queue_that_is_worked_off_now_and_then_is_not_shed() {
-    let policy = Policy {
-        max_slots: 1,
-        claim_timeout: Duration::MAX,
-        codel: Some(CoDel::default()),
-        ..small()
-    };
+    let policy = shedding(CoDel::default());
     let mut pool = Pool::connected_to(policy, &["a"]);
     for _ in 0..20 {
         let held = pool.claim();
