@@ -340,12 +340,12 @@ impl Machine {
     /// A backend has connected. One that was probed takes part again, and so does a newcomer, in full.
     pub(super) fn welcome(&mut self, set_index: u32) {
         let set = &mut self.sets[set_index as usize];
-        let was_new = !mem::replace(&mut set.has_connected, true);
+        set.has_connected = true;
         set.unreachable = false;
         set.probe_failures = 0;
         match set.standing {
             Standing::Full | Standing::Failing => self.probe_succeeded(set_index),
-            Standing::Sound if was_new => self.admit(set_index),
+            Standing::Sound if self.on_trial.contains(&set_index) => self.admit(set_index),
             Standing::Sound | Standing::Draining => {}
         }
     }

@@ -51,10 +51,14 @@ impl Machine {
         let Some(set) = self.sets.get_mut(set_index as usize) else {
             return;
         };
-        if set.standing == Standing::Sound && set.raise_ceiling() {
-            self.admit(set_index);
-        } else {
-            self.take_stock(set_index);
+        match set.standing {
+            Standing::Sound => {
+                if set.raise_ceiling() {
+                    self.admit(set_index);
+                }
+            }
+            Standing::Full => self.take_stock(set_index),
+            Standing::Failing | Standing::Draining => {}
         }
     }
 
@@ -361,13 +365,22 @@ impl Machine {
     pub(super) fn proved(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
         slot.failures = 0;
-        let set = &mut self.sets[slot.set as usize];
+        let set = &self.sets[slot.set as usize];
+        if set.breaks_in_row > 0 || set.abandoned_in_row > 0 {
+            let set = slot.set;
+            self.cleared(set);
+        }
+    }
+
+    /// What spoke against the set speaks against it no longer.
+    #[cold]
+    fn cleared(&mut self, set_index: u32) {
+        let set = &mut self.sets[set_index as usize];
         set.breaks_in_row = 0;
         set.abandoned_in_row = 0;
         set.not_before = Due::NOW;
         if set.standing == Standing::Full && !set.unreachable {
-            let set = slot.set;
-            self.recover(set);
+            self.recover(set_index);
         }
     }
 
