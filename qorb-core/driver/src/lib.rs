@@ -19,6 +19,8 @@
 
 pub mod backend;
 pub mod claim;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 #[cfg(feature = "sockets")]
 pub mod connectors;
 pub mod observer;
