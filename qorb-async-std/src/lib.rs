@@ -1,7 +1,8 @@
 //! The qorb connection pool on async-std.
 //!
 //! **async-std is discontinued**: its authors ask everybody to move to smol. This crate is for programs that
-//! have not yet. With it, moving is one line: depend on `qorb-smol` instead of `qorb-async-std`.
+//! have not yet. With it, moving is one line: depend on `qorb-smol` instead of `qorb-async-std`; everything is at the same
+//! paths (in `Cargo.toml`, `qorb-async-std = { package = "qorb-smol", version = "0.1" }` leaves even the `use` lines as they are).
 //!
 //! A program needs live connections, now, to backends that work, however they come, go, move and fail. A
 //! [`Pool`](pool::Pool) is told by a [resolver](resolver::Resolver) where the backends are, opens connections

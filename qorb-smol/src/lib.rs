@@ -31,8 +31,12 @@
 //!
 //! # On smol
 //!
-//! The pool's tasks run on smol's global executor, which starts its own threads (`SMOL_THREADS`, one by
-//! default) and lives as long as the program. Clients may run on any executor, and drop handles anywhere.
+//! - The pool's tasks run on smol's global executor, which starts its own threads (`SMOL_THREADS`, one by default) and
+//!   lives as long as the program; or on an executor of the program's own, which [`Smol::on`] wraps and
+//!   [`Builder::runtime`](pool::Builder::runtime) takes. Clients may run on any executor, a `LocalExecutor` among them, and drop handles anywhere.
+//! - When an executor of the program's own is dropped, its pools end: claims are refused, and connections that clients
+//!   hold stay good until they are dropped.
+//! - Connectors must not block their thread: with one thread, nothing else runs meanwhile. What has to block belongs in `smol::unblock`.
 //!
 //! # Features
 //!

@@ -1,4 +1,5 @@
-//! What the driver asks of an async runtime. Small enough to write for another one in an afternoon.
+//! What the driver asks of an async runtime. Small enough to write for another one in an afternoon:
+//! [how to write an adapter](crate#how-to-write-an-adapter).
 
 use std::future::Future;
 use std::pin::Pin;

@@ -97,7 +97,7 @@ pub fn a_discarded_connection_is_replaced<H: Harness, D: DialTcp + Default>() {
             (pool.stats().totals.opened, pool.stats().totals.closed),
             (2, 1)
         );
-        until(&lab.rt, || server.open() == 1).await;
+        until(&lab.rt, || server.accepted() == 2 && server.open() == 1).await;
         pool.audit().unwrap();
     });
 }
@@ -245,7 +245,7 @@ pub fn a_connect_that_hangs_is_given_up<H: Harness, D: DialTcp + Default>() {
         assert!(words.contains("longer than the 20ms"), "{words}");
         script.connect.always(None);
         drop(pool.claim().await.unwrap());
-        assert_eq!(script.connect.under_way(), 0);
+        until(&lab.rt, || script.connect.under_way() == 0).await;
         pool.audit().unwrap();
     });
 }

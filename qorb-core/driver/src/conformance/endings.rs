@@ -14,7 +14,7 @@ pub fn terminate_closes_what_is_idle<H: Harness, D: DialTcp + Default>() {
     let (lab, server) = (Lab::<H>::start(), Server::start());
     let pool = lab.pool::<D>(&server, policy(3));
     lab.run(async {
-        pool.ready(3).await.unwrap();
+        until(&lab.rt, || server.open() == 3).await;
         let left = pool.terminate().await;
         assert_eq!((left.claimed, left.closing), (0, 0));
         until(&lab.rt, || server.open() == 0).await;
@@ -57,6 +57,7 @@ pub fn terminate_leaves_what_clients_hold<H: Harness, D: DialTcp + Default>() {
     let (lab, server) = (Lab::<H>::start(), Server::start());
     let pool = lab.pool::<D>(&server, policy(2));
     lab.run(async {
+        until(&lab.rt, || server.open() == 2).await;
         let held = pool.claim().await.unwrap();
         pool.terminate().await;
         talk(&lab.rt, &*held).await.unwrap();
@@ -87,13 +88,13 @@ pub fn a_pool_ends_with_its_last_clone<H: Harness, D: DialTcp + Default>() {
     let (lab, server) = (Lab::<H>::start(), Server::start());
     let pool = lab.pool::<D>(&server, policy(2));
     lab.run(async {
-        pool.ready(2).await.unwrap();
+        until(&lab.rt, || server.open() == 2).await;
         let clone = pool.clone();
         drop(pool);
         drop(clone.claim().await.unwrap());
         // On a thread that is in no runtime.
         beside(move || drop(clone)).await;
-        until(&lab.rt, || server.accepted() == 2 && server.open() == 0).await;
+        until(&lab.rt, || server.open() == 0).await;
     });
 }
 
@@ -127,5 +128,7 @@ pub fn a_handle_may_outlive_its_pool<H: Harness, D: DialTcp + Default>() {
     drop(pool);
     talk_alone(&*held).unwrap();
     drop(held);
-    lab.run(until(&lab.rt, || server.open() == 0));
+    lab.run(until(&lab.rt, || {
+        server.accepted() > 0 && server.open() == 0
+    }));
 }

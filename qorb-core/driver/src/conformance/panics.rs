@@ -106,7 +106,7 @@ pub fn a_goodbye_that_panics_ends_with_the_pool<H: Harness, D: DialTcp + Default
         pool.ready(2).await.unwrap();
         pool.terminate().await;
         assert_eq!(script.close.calls(), 2);
-        until(&lab.rt, || server.open() == 0).await;
+        until(&lab.rt, || server.accepted() == 2 && server.open() == 0).await;
         pool.audit().unwrap();
     });
 }

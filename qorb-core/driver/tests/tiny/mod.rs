@@ -164,15 +164,13 @@ impl Tiny {
             if let Some(task) = state.ready.pop_front() {
                 return Some(task);
             }
-            state = match state.alarms.first_key_value() {
-                Some((&(at, _), _)) => {
-                    let waited = self.0.bell.wait_timeout(state, at - now);
-                    waited.unwrap_or_else(PoisonError::into_inner).0
-                }
-                None => {
-                    let waited = self.0.bell.wait(state);
-                    waited.unwrap_or_else(PoisonError::into_inner)
-                }
+            let bell = &self.0.bell;
+            state = if let Some((&(at, _), _)) = state.alarms.first_key_value() {
+                let waited = bell.wait_timeout(state, at - now);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            } else {
+                let waited = bell.wait(state);
+                waited.unwrap_or_else(PoisonError::into_inner)
             };
         }
     }
