@@ -272,7 +272,8 @@ mod tests {
             include_str!("timers.rs"),
         ];
         let lines = themes.iter().flat_map(|theme| theme.lines());
-        let cases = lines.filter_map(|line| line.strip_prefix("pub fn ")?.split('<').next());
+        let cases =
+            lines.filter_map(|line| line.trim_start().strip_prefix("pub fn ")?.split('<').next());
         for case in cases {
             let listed = suite.lines().any(|line| line.trim() == case);
             assert!(listed, "{case} is not in the suite");
