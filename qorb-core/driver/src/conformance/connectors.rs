@@ -105,7 +105,7 @@ pub fn a_connect_that_is_refused_says_so<H: Harness, D: DialTcp + Default>() {
 #[cfg(unix)]
 pub use on_unix::{
     a_pool_over_unix_sockets_serves, a_unix_connector_refuses_a_backend_on_the_network,
-    unix_sockets_are_connected_to_and_checked,
+    sockets_do_not_block, unix_sockets_are_connected_to_and_checked,
 };
 
 #[cfg(unix)]
@@ -117,7 +117,8 @@ mod on_unix {
 
     use super::super::lab::{beside, policy, until};
     use super::super::server::talk;
-    use super::{Backend, Connector, Harness, Lab, Write, fault};
+    use super::{Backend, Connector, DialTcp, Harness, Lab, SockRef, TcpConnector, Write};
+    use super::{connected, fault};
     use crate::connectors::unix::{DialUnix, UnixConnector};
     use crate::pool::Pool;
     use crate::resolvers::fixed::FixedResolver;
@@ -144,6 +145,21 @@ mod on_unix {
         fn drop(&mut self) {
             let _ = std::fs::remove_file(&self.0);
         }
+    }
+
+    /// Checks read from them, and would hold a thread of the runtime up.
+    pub fn sockets_do_not_block<H: Harness, D: DialTcp + DialUnix + Default>() {
+        let lab = Lab::<H>::start();
+        let (socket, _listener) = Socket::new();
+        lab.run(async {
+            let (client, _server) = connected(&TcpConnector::<D>::new()).await;
+            assert!(SockRef::from(&client).nonblocking().unwrap(), "TCP");
+            let client = UnixConnector::<D>::new().connect(&socket.backend()).await;
+            assert!(
+                SockRef::from(&client.unwrap()).nonblocking().unwrap(),
+                "Unix"
+            );
+        });
     }
 
     /// As over TCP.

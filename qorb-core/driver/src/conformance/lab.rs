@@ -18,7 +18,7 @@ use crate::resolvers::fixed::FixedResolver;
 use crate::runtime::{Runtime, Timer};
 
 /// Longer than anything here takes on a machine that is not dead.
-pub(super) const FAR: Duration = Duration::from_secs(60);
+pub(super) const FAR: Duration = Duration::from_secs(30);
 
 /// Pools of plain TCP connections.
 pub(super) type TcpPool<H, D> = Pool<<D as DialTcp>::Stream, <H as Harness>::Runtime>;

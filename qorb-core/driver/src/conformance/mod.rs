@@ -73,7 +73,7 @@
 //! has a harness for each.
 //!
 //! No case asks that anything be fast. What must not happen too soon is measured; what must happen is waited for, up to
-//! a minute, for else a machine under load would fail it.
+//! half a minute, for else a machine under load would fail it.
 
 #![allow(clippy::missing_panics_doc, reason = "a case fails by a panic")]
 
@@ -234,6 +234,7 @@ macro_rules! conformance_suite {
             }
             #[cfg(unix)]
             $crate::conformance_suite! { @connectors $harness, $dial;
+                sockets_do_not_block
                 unix_sockets_are_connected_to_and_checked
                 a_unix_connector_refuses_a_backend_on_the_network
                 a_pool_over_unix_sockets_serves

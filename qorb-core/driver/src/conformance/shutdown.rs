@@ -4,7 +4,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use super::Harness;
-use super::lab::{Lab, alone, policy, spawned, until, until_alone};
+use super::lab::{FAR, Lab, alone, policy, spawned, until, until_alone};
 use super::rigged::{Act, Script};
 use super::server::{Server, talk_alone};
 use crate::backend::Hooks;
@@ -31,7 +31,8 @@ pub fn tasks_spawned_after_the_end_of_the_runtime_are_dropped<H: Harness, D>() {
         std::future::pending::<()>().await;
         drop(never);
     });
-    assert_eq!(dropped.recv(), Err(mpsc::RecvError));
+    let disconnected = Err(mpsc::RecvTimeoutError::Disconnected);
+    assert_eq!(dropped.recv_timeout(FAR), disconnected);
     // What belongs to it can still be dropped in its context.
     assert_eq!(rt.within(|| 7), 7);
 }
