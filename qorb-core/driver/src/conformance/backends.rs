@@ -26,6 +26,7 @@ where
         server.hang_up();
         until(&lab.rt, || pool.stats().totals.check_failures == 2).await;
         until(&lab.rt, || server.open() == 2).await;
+        pool.ready(2).await.unwrap();
         for _ in 0..4 {
             let stream = pool.claim().await.unwrap();
             talk(&lab.rt, &*stream).await.unwrap();
@@ -102,6 +103,7 @@ pub fn while_one_server_is_down_the_other_serves<H: Harness, D: DialTcp + Defaul
     let resolver = FixedResolver::new(servers.iter().map(Server::address));
     let pool = lab.pool_of::<D>(resolver, watchful(4));
     lab.run(async {
+        pool.ready(4).await.unwrap();
         until(&lab.rt, || servers.iter().all(|it| it.open() == 2)).await;
         servers[0].go_down();
         let dead = servers[0].address().to_string();

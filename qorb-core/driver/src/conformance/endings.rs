@@ -14,6 +14,7 @@ pub fn terminate_closes_what_is_idle<H: Harness, D: DialTcp + Default>() {
     let (lab, server) = (Lab::<H>::start(), Server::start());
     let pool = lab.pool::<D>(&server, policy(3));
     lab.run(async {
+        pool.ready(3).await.unwrap();
         until(&lab.rt, || server.open() == 3).await;
         let left = pool.terminate().await;
         assert_eq!((left.claimed, left.closing), (0, 0));
@@ -57,6 +58,7 @@ pub fn terminate_leaves_what_clients_hold<H: Harness, D: DialTcp + Default>() {
     let (lab, server) = (Lab::<H>::start(), Server::start());
     let pool = lab.pool::<D>(&server, policy(2));
     lab.run(async {
+        pool.ready(2).await.unwrap();
         until(&lab.rt, || server.open() == 2).await;
         let held = pool.claim().await.unwrap();
         pool.terminate().await;
@@ -88,6 +90,7 @@ pub fn a_pool_ends_with_its_last_clone<H: Harness, D: DialTcp + Default>() {
     let (lab, server) = (Lab::<H>::start(), Server::start());
     let pool = lab.pool::<D>(&server, policy(2));
     lab.run(async {
+        pool.ready(2).await.unwrap();
         until(&lab.rt, || server.open() == 2).await;
         let clone = pool.clone();
         drop(pool);
