@@ -54,7 +54,7 @@
 //! # pub struct Timer;
 //! # impl qorb_driver::runtime::Timer for Timer {
 //! #     fn reset(self: std::pin::Pin<&mut Self>, _: std::time::Instant) {}
-//! #     fn poll_elapsed(self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>) -> std::task::Poll<()> { todo!() }
+//! #     fn poll_elapsed(self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>) -> std::task::Poll<()> { loop {} }
 //! # }
 //! # impl qorb_driver::runtime::Runtime for Mine {
 //! #     type Timer = Timer;

@@ -16,30 +16,30 @@
 //! # #[derive(Clone)] struct Mine;
 //! # struct MineTimer;
 //! # impl Mine {
-//! #     fn new() -> Self { todo!() }
-//! #     fn block_on<F: Future>(&self, _: F) -> F::Output { todo!() }
-//! #     fn end(self) { todo!() }
+//! #     fn new() -> Self { loop {} }
+//! #     fn block_on<F: Future>(&self, _: F) -> F::Output { loop {} }
+//! #     fn end(self) { loop {} }
 //! # }
 //! # impl Timer for MineTimer {
-//! #     fn reset(self: Pin<&mut Self>, _: Instant) { todo!() }
-//! #     fn poll_elapsed(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> { todo!() }
+//! #     fn reset(self: Pin<&mut Self>, _: Instant) { loop {} }
+//! #     fn poll_elapsed(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> { loop {} }
 //! # }
 //! # impl Runtime for Mine {
 //! #     type Timer = MineTimer;
-//! #     fn current() -> Option<Self> { todo!() }
-//! #     fn now(&self) -> Instant { todo!() }
-//! #     fn spawn(&self, _: impl Future<Output = ()> + Send + 'static) { todo!() }
-//! #     fn timer(&self) -> MineTimer { todo!() }
-//! #     fn within<T>(&self, _: impl FnOnce() -> T) -> T { todo!() }
+//! #     fn current() -> Option<Self> { loop {} }
+//! #     fn now(&self) -> Instant { loop {} }
+//! #     fn spawn(&self, _: impl Future<Output = ()> + Send + 'static) { loop {} }
+//! #     fn timer(&self) -> MineTimer { loop {} }
+//! #     fn within<T>(&self, _: impl FnOnce() -> T) -> T { loop {} }
 //! # }
 //! # #[derive(Default)] struct Dial;
 //! # impl DialTcp for Dial {
 //! #     type Stream = TcpStream;
-//! #     async fn dial(&self, _: SocketAddr) -> io::Result<TcpStream> { todo!() }
+//! #     async fn dial(&self, _: SocketAddr) -> io::Result<TcpStream> { loop {} }
 //! # }
 //! # #[cfg(unix)] impl DialUnix for Dial {
 //! #     type Stream = std::os::unix::net::UnixStream;
-//! #     async fn dial(&self, _: &str) -> io::Result<Self::Stream> { todo!() }
+//! #     async fn dial(&self, _: &str) -> io::Result<Self::Stream> { loop {} }
 //! # }
 //!
 //! struct MyHarness(Mine);
