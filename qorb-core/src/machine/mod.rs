@@ -8,11 +8,13 @@
 //! |---|---|
 //! | `claims.rs` | a claim's way, from asking to having |
 //! | `slots.rs` | a slot's way, from connecting to its end |
+//! | `age.rs` | checks, proof and old age of connections |
 //! | `sizing.rs` | how many slots there are, and where |
 //! | `probes.rs` | how dead backends are tried again |
 //! | `update.rs` | backends that come, change and go; the pool's end |
 //! | `audit.rs` | a recount of everything |
 
+mod age;
 mod audit;
 mod claims;
 mod probes;
