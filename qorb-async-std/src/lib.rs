@@ -45,6 +45,7 @@
 //! |---|---|---|
 //! | `probes` | yes | 26 USDT probes of provider `qorb`, for DTrace and bpftrace |
 //! | `tracing` | yes | events of target `qorb` |
+//! | `recorder` | no | `Builder::record`: a tape of all that a pool decides, to be replayed when it does what it should not |
 
 mod runtime;
 

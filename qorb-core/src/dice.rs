@@ -38,6 +38,29 @@ impl Dice {
         Self(Source::Scripted(draws.into_iter().collect()))
     }
 
+    /// As words, from which [`of_words`](Self::of_words) makes dice that go on in the same way.
+    #[cfg(feature = "tape")]
+    pub(crate) fn words(&self) -> alloc::string::String {
+        match &self.0 {
+            Source::Seeded(pcg) => alloc::format!("seeded {}", pcg.0),
+            Source::Scripted(script) => {
+                let draws: alloc::vec::Vec<_> =
+                    script.iter().map(|it| alloc::format!(" {it}")).collect();
+                alloc::format!("scripted{}", draws.concat())
+            }
+        }
+    }
+
+    #[cfg(feature = "tape")]
+    pub(crate) fn of_words(words: &str) -> Option<Self> {
+        let mut words = words.split(' ');
+        Some(Self(match words.next()? {
+            "seeded" => Source::Seeded(Pcg(words.next()?.parse().ok()?)),
+            "scripted" => Source::Scripted(words.map(|it| it.parse().ok()).collect::<Option<_>>()?),
+            _ => return None,
+        }))
+    }
+
     /// A number below `bound`; zero if `bound` is zero.
     #[inline]
     pub fn below(&mut self, bound: u32) -> u32 {

@@ -61,6 +61,8 @@ mod machine;
 pub mod policy;
 pub mod slot;
 pub mod stats;
+#[cfg(feature = "tape")]
+pub mod tape;
 pub mod time;
 
 mod backoff;

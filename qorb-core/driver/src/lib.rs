@@ -13,6 +13,7 @@
 //! | `connectors/` | TCP and Unix sockets, but for the runtime's own streams |
 //! | `conformance/` | the suite of tests that every adapter passes |
 //! | `observer.rs`, `watch.rs`, `probes.rs`, `trace.rs` | who is told what |
+//! | `recorder.rs` | a tape of all that is decided, to be replayed |
 //! | `sync.rs`, `signal.rs`, `panics.rs` | tools |
 //!
 //! One rule holds everywhere: while the pool's lock is held, nobody else's code runs. No connector, no waker, no
@@ -111,6 +112,8 @@ mod inbox;
 mod panics;
 #[cfg(feature = "probes")]
 mod probes;
+#[cfg(feature = "recorder")]
+mod recorder;
 mod seat;
 mod signal;
 #[doc(hidden)]

@@ -171,6 +171,8 @@ pub enum Kind {
     ResolverPanicked,
     /// A field of the policy was impossible and was moved to the nearest possible value.
     PolicyClamped,
+    /// The recorder's writer failed; nothing is written down any more.
+    RecorderStopped,
     /// The machine told of something that this version of the driver has no name for.
     Other,
 }
@@ -314,6 +316,7 @@ const NAMES: [&str; Kind::Other as usize + 1] = [
     "resolver-ended",
     "resolver-panicked",
     "policy-clamped",
+    "recorder-stopped",
     "other",
 ];
 
@@ -341,5 +344,6 @@ mod tests {
         assert_eq!(Kind::SlotStateChange.to_string(), "slot-state-change");
         assert_eq!(Kind::HandleReturned.as_str(), "handle-returned");
         assert_eq!(Kind::PolicyClamped.as_str(), "policy-clamped");
+        assert_eq!(Kind::RecorderStopped.as_str(), "recorder-stopped");
     }
 }

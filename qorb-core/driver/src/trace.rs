@@ -109,6 +109,7 @@ const WARNINGS: Interest = ERRORS
     .with(Kind::ClaimFailed)
     .with(Kind::ConnectFailed)
     .with(Kind::PolicyClamped)
+    .with(Kind::RecorderStopped)
     .with(Kind::BackendRepeated);
 const INFOS: Interest = WARNINGS
     .with(Kind::BackendOnline)

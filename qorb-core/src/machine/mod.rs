@@ -310,6 +310,12 @@ impl Machine {
         }
     }
 
+    /// The latest time that it was given.
+    #[cfg(feature = "tape")]
+    pub(crate) fn now(&self) -> Instant {
+        self.now
+    }
+
     /// The policy in force.
     pub fn policy(&self) -> &Policy {
         &self.policy

@@ -4,7 +4,6 @@ use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::pin::Pin;
 
-use qorb_core::Machine;
 use qorb_core::dice::Dice;
 use qorb_core::policy::{CheckedPolicy, Policy};
 
@@ -13,6 +12,7 @@ use crate::hooks::Erased;
 use crate::observer::{Kind, Subscriber};
 use crate::pool::error::{BuildError, RegistrationError};
 use crate::pool::shared::Shared;
+use crate::pool::state::Mind;
 use crate::pool::steward::Steward;
 use crate::pool::{Anchor, Pool};
 use crate::resolver::Resolver;
@@ -32,6 +32,8 @@ pub struct Builder<Conn: Connection, R: Runtime> {
     seed: Option<u64>,
     runtime: Option<R>,
     subscribers: Vec<Box<dyn Subscriber>>,
+    #[cfg(feature = "recorder")]
+    recorder: Option<crate::recorder::Recorder>,
 }
 
 impl<Conn: Connection, R: Runtime> Builder<Conn, R> {
@@ -49,6 +51,8 @@ impl<Conn: Connection, R: Runtime> Builder<Conn, R> {
             seed: None,
             runtime: None,
             subscribers: Vec::new(),
+            #[cfg(feature = "recorder")]
+            recorder: None,
         }
     }
 
@@ -74,6 +78,18 @@ impl<Conn: Connection, R: Runtime> Builder<Conn, R> {
     /// Who is told what the pool does. May be called again, for others.
     pub fn observe(mut self, subscriber: impl Subscriber) -> Self {
         self.subscribers.push(Box::new(subscriber));
+        self
+    }
+
+    /// Writes down everything that the pool's machine is told and says, to be replayed: see [`qorb_core::tape`], and the
+    /// example `replay`. It is what to send along when the pool does something that it should not.
+    ///
+    /// It costs time and space in proportion to all that happens, a few hundred bytes for each claim, and holds names and
+    /// addresses of backends and the words of errors, but nothing of what connections carry. A `writer` that fails is
+    /// given up, which is told (`recorder-stopped`); one that buffers is flushed when the last of the pool is gone.
+    #[cfg(feature = "recorder")]
+    pub fn record(mut self, writer: impl std::io::Write + Send + 'static) -> Self {
+        self.recorder = Some(crate::recorder::Recorder::new(writer));
         self
     }
 
@@ -111,13 +127,23 @@ impl<Conn: Connection, R: Runtime> Builder<Conn, R> {
         let registered = register();
         let seed = self.seed.unwrap_or_else(random_seed);
         let hooks = self.hooks;
-        let shared = Arc::new(Shared::new(
+        #[cfg_attr(
+            not(feature = "recorder"),
+            allow(unused_mut, reason = "for the recorder")
+        )]
+        let mut shared = Shared::new(
             Audience::new(self.name, self.subscribers),
             runtime,
             self.connector,
             hooks,
-            |now| Machine::new(policy, hooks, Dice::seeded(seed), now),
-        ));
+            |now| Mind::new(policy, hooks, Dice::seeded(seed), now),
+        );
+        #[cfg(feature = "recorder")]
+        if let Some(recorder) = self.recorder {
+            shared.state.lock().machine.record();
+            shared.recorder = Some(recorder);
+        }
+        let shared = Arc::new(shared);
         let steward = Steward::new(Arc::clone(&shared), self.resolver);
         shared.runtime.spawn(steward);
         let anchor = Arc::new(Anchor { shared });

@@ -146,8 +146,10 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
                 machine.acquired(queued.id, watch)
             });
             state.forget(queued);
+            self.keep_tape(&mut state);
             acquired
         };
+        self.write_tape();
         match queued.inbox.empty() {
             Content::Refused(refusal) => Err(refusal),
             other => {

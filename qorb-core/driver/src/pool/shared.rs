@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant as Clock;
 
-use qorb_core::Machine;
 use qorb_core::event::{Event, Reason};
 use qorb_core::io::{Handled, Hooks, Input, Returned};
 use qorb_core::time::Instant;
@@ -16,7 +15,7 @@ use crate::panics::{caught, quietly};
 use crate::pool::after::{After, Rest};
 use crate::pool::error::{Attempt, LastFailure};
 use crate::pool::job::{self, Task, Work};
-use crate::pool::state::{Released, State};
+use crate::pool::state::{Mind, Released, State};
 use crate::runtime::Runtime;
 use crate::seat::{Home, Hook, How, Seat};
 use crate::signal::Signal;
@@ -36,6 +35,8 @@ pub(crate) struct Shared<Conn: Connection, R: Runtime> {
     pub(super) steward: Signal,
     pub(super) state: Mutex<State<Conn>>,
     launcher: Mutex<Launcher<Conn>>,
+    #[cfg(feature = "recorder")]
+    pub(super) recorder: Option<crate::recorder::Recorder>,
     /// The machine's epoch on the runtime's clock.
     epoch: Clock,
 }
@@ -62,7 +63,7 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
         runtime: R,
         connector: Arc<dyn Erased<Conn>>,
         hooks: Hooks,
-        machine: impl FnOnce(Instant) -> Machine,
+        mind: impl FnOnce(Instant) -> Mind,
     ) -> Self {
         Self {
             audience,
@@ -73,7 +74,9 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
             crowded: AtomicBool::new(false),
             runtime_gone: AtomicBool::new(false),
             steward: Signal::default(),
-            state: Mutex::new(State::new(machine(Instant::EPOCH))),
+            state: Mutex::new(State::new(mind(Instant::EPOCH))),
+            #[cfg(feature = "recorder")]
+            recorder: None,
             launcher: Mutex::new(Launcher {
                 queue: VecDeque::new(),
                 busy: false,
@@ -120,15 +123,41 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
     /// What there is to tell after a round. Called under the lock.
     #[inline]
     pub(super) fn records(&self, state: &mut State<Conn>) -> Option<Vec<Record>> {
+        self.keep_tape(state);
         if state.log.is_empty() {
             return None;
         }
         Some(state.log.take(self.audience.spare()))
     }
 
+    /// Sets aside what the machine has written down. Called under the lock.
+    #[inline]
+    #[allow(clippy::unused_self, reason = "used where there is a recorder")]
+    pub(super) fn keep_tape(&self, state: &mut State<Conn>) {
+        #[cfg(feature = "recorder")]
+        if let Some(recorder) = &self.recorder {
+            recorder.keep(&state.machine.take_tape());
+        }
+        let _ = state;
+    }
+
+    /// Writes what was set aside. The lock is free by now.
+    #[inline]
+    #[allow(clippy::unused_self, reason = "used where there is a recorder")]
+    pub(super) fn write_tape(&self) {
+        #[cfg(feature = "recorder")]
+        if let Some(recorder) = &self.recorder
+            && let Err(words) = recorder.write()
+        {
+            self.audience
+                .tell_own(crate::observer::Kind::RecorderStopped, &words);
+        }
+    }
+
     /// What follows a round that took no time.
     #[inline]
     pub(super) fn follow_up(self: &Arc<Self>, records: Option<Vec<Record>>, needs_time: bool) {
+        self.write_tape();
         if let Some(records) = records {
             self.audience.deliver(records);
         }
@@ -150,6 +179,7 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
     /// Does what could not be done under the lock.
     #[inline]
     fn finish(self: &Arc<Self>, mut after: After<Conn>) {
+        self.write_tape();
         if let Some(rest) = after.run() {
             self.finish_rest(*rest);
         }

@@ -3,7 +3,6 @@
 use std::task::Waker;
 use std::time::Instant as Clock;
 
-use qorb_core::Machine;
 use qorb_core::id::{ClaimId, JobId, SlotId};
 use qorb_core::io::{Abort, Grant, Next, Output};
 use qorb_core::time::Instant;
@@ -19,8 +18,15 @@ use crate::signal::Signal;
 use crate::sync::Arc;
 use crate::watch::{Audience, Log, Watch};
 
+/// What decides.
+#[cfg(not(feature = "recorder"))]
+pub(super) type Mind = qorb_core::Machine;
+/// What decides, and can write down what it was told.
+#[cfg(feature = "recorder")]
+pub(super) type Mind = qorb_core::tape::Recorded;
+
 pub(super) struct State<Conn> {
-    pub(super) machine: Machine,
+    pub(super) machine: Mind,
     /// Connections that nobody holds, by slot.
     seats: Vec<Option<Box<Seat<Conn>>>>,
     /// Work under way, by slot.
@@ -59,7 +65,7 @@ pub(super) enum Released<Conn> {
 }
 
 impl<Conn> State<Conn> {
-    pub(super) fn new(machine: Machine) -> Self {
+    pub(super) fn new(machine: Mind) -> Self {
         Self {
             machine,
             seats: Vec::new(),
@@ -79,7 +85,7 @@ impl<Conn> State<Conn> {
     pub(super) fn ask<T>(
         &mut self,
         audience: &Audience,
-        call: impl FnOnce(&mut Machine, &mut Watch<'_>) -> T,
+        call: impl FnOnce(&mut Mind, &mut Watch<'_>) -> T,
     ) -> T {
         call(&mut self.machine, &mut audience.watch(&mut self.log))
     }
