@@ -1,6 +1,7 @@
 //! What can be chosen on the command line.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::ensure;
@@ -35,6 +36,10 @@ pub(crate) struct Options {
     /// Connections that the pool may have, from as many as there are servers to 256
     #[arg(long, default_value_t = 12, value_name = "N")]
     pub(crate) slots: usize,
+
+    /// Writes down all that the pool decides, for `replay`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
 
     /// What all draws follow from; by default another one each time
     #[arg(long, value_name = "NUMBER")]

@@ -1,6 +1,8 @@
 //! What happens to the servers and the pool, phase by phase, and what is found out on the way.
 
+use std::fs::File;
 use std::future::Future;
+use std::io::BufWriter;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -65,10 +67,14 @@ impl<H: Host> Story<H> {
         let connector = EchoConnector::<H>::new(Arc::clone(&ledger));
         let policy = policy(&options);
         let spares = policy.spares_wanted;
-        let built = Pool::builder("quickstart", resolver, connector)
+        let mut builder = Pool::builder("quickstart", resolver, connector)
             .policy(policy)
-            .seed(seed)
-            .build();
+            .seed(seed);
+        if let Some(path) = &options.record {
+            let file = File::create(path).with_context(|| path.display().to_string())?;
+            builder = builder.record(BufWriter::new(file));
+        }
+        let built = builder.build();
         // Where the system has no tracer, the pool works without its probes.
         let pool = built.or_else(BuildError::into_pool)?;
         match H::in_time(PATIENCE, pool.ready(spares)).await {
