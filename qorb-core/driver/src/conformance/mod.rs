@@ -85,6 +85,7 @@ pub mod backends;
 pub mod claims;
 pub mod connectors;
 pub mod crowds;
+pub mod decisions;
 pub mod endings;
 pub mod hooks;
 pub mod panics;
@@ -152,6 +153,9 @@ macro_rules! conformance_suite {
                 within_is_inside_the_runtime_on_any_thread
                 within_gives_back_what_it_is_given_and_may_be_nested
                 within_survives_a_panic
+            }
+            $crate::conformance_suite! { @decisions $harness;
+                the_same_script_gives_the_same_decisions
             }
             $crate::conformance_suite! { @claims $harness, $dial;
                 a_pool_built_inside_a_runtime_runs_there
@@ -265,6 +269,7 @@ mod tests {
             include_str!("claims.rs"),
             include_str!("connectors.rs"),
             include_str!("crowds.rs"),
+            include_str!("decisions.rs"),
             include_str!("endings.rs"),
             include_str!("hooks.rs"),
             include_str!("panics.rs"),
