@@ -35,7 +35,14 @@ struct Options {
 }
 
 fn main() -> anyhow::Result<ExitCode> {
-    let options = Options::parse();
+    replay(&Options::parse()).or_else(|error| match error.downcast_ref::<io::Error>() {
+        // Whoever reads along has seen enough.
+        Some(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        _ => Err(error),
+    })
+}
+
+fn replay(options: &Options) -> anyhow::Result<ExitCode> {
     let name = options.tape.display();
     let tape = fs::read_to_string(&options.tape).with_context(|| format!("{name}: no tape"))?;
     let mut replay = Replay::new(&tape).with_context(|| format!("{name}"))?;

@@ -79,6 +79,9 @@
 //! # fn main() {}
 //! ```
 //!
+//! It passes the driver's features on, under their own names: `probes` and `tracing`, on by default, and `recorder`, which is
+//! not.
+//!
 //! Then hold it to the suite, `conformance` (behind the feature of that name): it says what a runtime does wrong before its users do.
 //! `qorb-tokio` is an adapter as it should be; the one below is a runtime in full, with its own executor, timers and sockets, as
 //! the driver's own tests hold it to the suite (`tests/conformance.rs`).

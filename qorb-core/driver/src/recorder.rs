@@ -1,65 +1,92 @@
 //! The recorder: what a pool's machine is told and says, on its way to a file.
 //!
 //! The machine keeps a tape (see [`qorb_core::tape`]). Under the pool's lock a piece of it is only moved here; whoever
-//! comes out of the lock writes it.
+//! comes out of the lock writes it, unless somebody is at it, who then writes this piece as well. The writer is somebody
+//! else's code: no lock is held while it runs, and it may use the pool.
 
 use std::io::{self, Write};
 
-use crate::panics::caught;
-use crate::sync::Mutex;
+use crate::panics::{caught, quietly};
+use crate::sync::{AtomicBool, Mutex, Ordering};
 
 pub(crate) struct Recorder {
+    desk: Mutex<Desk>,
+    /// The pool has ended: what comes now may be the last there is.
+    ending: AtomicBool,
+    failed: AtomicBool,
+}
+
+struct Desk {
     /// What is yet to be written, in order.
-    pending: Mutex<String>,
-    /// `None` once writing has failed. Locked before `pending`, so that pieces are written in the order in which they
-    /// came.
-    writer: Mutex<Option<Box<dyn Write + Send>>>,
+    pending: String,
+    /// `None` while somebody writes, and once writing has failed.
+    writer: Option<Box<dyn Write + Send>>,
 }
 
 impl Recorder {
     pub(crate) fn new(writer: impl Write + Send + 'static) -> Self {
         Self {
-            pending: Mutex::default(),
-            writer: Mutex::new(Some(Box::new(writer))),
+            desk: Mutex::new(Desk {
+                pending: String::new(),
+                writer: Some(Box::new(writer)),
+            }),
+            ending: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
         }
     }
 
     /// Called under the pool's lock, which puts the pieces in order.
-    pub(crate) fn keep(&self, tape: &str) {
-        self.pending.lock().push_str(tape);
+    pub(crate) fn keep(&self, tape: &str, ended: bool) {
+        self.desk.lock().pending.push_str(tape);
+        if ended {
+            self.ending.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether writing has failed, so that there is no use in keeping more.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
     }
 
     /// Writes what there is. An error is given once; nothing is written after it.
     pub(crate) fn write(&self) -> Result<(), String> {
-        let mut writer = self.writer.lock();
-        let tape = std::mem::take(&mut *self.pending.lock());
-        let Some(open) = writer.as_mut().filter(|_| !tape.is_empty()) else {
-            return Ok(());
-        };
-        let written = caught(|| open.write_all(tape.as_bytes()));
-        let failed = match written {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(error)) => describe(&error),
-            Err(words) => words,
-        };
-        let broken = writer.take();
-        drop(writer);
-        crate::panics::quietly(|| drop(broken));
-        Err(failed)
+        loop {
+            let (mut writer, tape) = {
+                let mut desk = self.desk.lock();
+                if desk.pending.is_empty() {
+                    return Ok(());
+                }
+                let Some(writer) = desk.writer.take() else {
+                    return Ok(());
+                };
+                (writer, std::mem::take(&mut desk.pending))
+            };
+            let flush = self.ending.load(Ordering::Relaxed);
+            if let Err(words) = write_to(&mut *writer, &tape, flush) {
+                self.failed.store(true, Ordering::Relaxed);
+                quietly(|| drop(writer));
+                return Err(words);
+            }
+            self.desk.lock().writer = Some(writer);
+        }
     }
 }
 
-/// Whoever is left of a pool writes what is left of its tape.
+/// What is left of a tape when the last of its pool is gone.
 impl Drop for Recorder {
     fn drop(&mut self) {
         let _ = self.write();
-        let writer = self.writer.get_mut().take();
-        crate::panics::quietly(|| {
+        let writer = self.desk.get_mut().writer.take();
+        quietly(|| {
             let _ = writer.map(|mut writer| writer.flush());
         });
     }
 }
 
-fn describe(error: &io::Error) -> String {
-    format!("the tape could not be written: {error}")
+fn write_to(writer: &mut dyn Write, tape: &str, flush: bool) -> Result<(), String> {
+    let written = caught(|| {
+        writer.write_all(tape.as_bytes())?;
+        if flush { writer.flush() } else { Ok(()) }
+    });
+    written?.map_err(|error: io::Error| format!("the tape could not be written: {error}"))
 }

@@ -5,6 +5,7 @@
 mod common;
 
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use common::{
@@ -133,6 +134,66 @@ fn what_many_threads_do_is_written_down_in_order() {
     bench.check();
     let steps = replayed(&paper.text());
     assert!(steps >= 2 * 2_000, "{steps}");
+}
+
+/// Counts what it is asked to flush.
+#[derive(Clone, Default)]
+struct Flushed(Arc<AtomicUsize>);
+
+impl Write for Flushed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_tape_is_flushed_when_its_pool_ends_whoever_holds_that_still() {
+    let flushed = Flushed::default();
+    let (bench, backends) = recorded(Hooks::NONE, |builder| builder.record(flushed.clone()));
+    backends.send([backend_at(1)]);
+    bench.rt.run();
+    assert_eq!(flushed.0.load(Ordering::SeqCst), 0);
+    let _clone = bench.pool.clone();
+    drop(bench.pool.terminate());
+    assert!(flushed.0.load(Ordering::SeqCst) > 0);
+}
+
+/// Uses the pool whose tape it writes.
+#[derive(Clone, Default)]
+struct Using(Arc<Mutex<Option<TestPool>>>);
+
+impl Write for Using {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let pool = self.0.lock().unwrap().take();
+        if let Some(pool) = pool {
+            drop(now(pool.try_claim()));
+            let _ = pool.stats();
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_writer_may_use_the_pool() {
+    let using = Using::default();
+    let (bench, backends) = recorded(Hooks::NONE, |builder| builder.record(using.clone()));
+    backends.send([backend_at(1)]);
+    bench.rt.run();
+    for _ in 0..10 {
+        *using.0.lock().unwrap() = Some(bench.pool.clone());
+        drop(now(bench.pool.claim()).unwrap());
+    }
+    assert_eq!(bench.pool.stats().totals.granted, 20);
+    bench.check();
 }
 
 /// Fails after so many bytes.

@@ -6,7 +6,7 @@
 //!
 //! A tape is lines of words. Each call into the machine is a line that starts with its name and, where it takes one, the
 //! time in nanoseconds; what the call gave follows on a line that starts with `=`, and what was then to be done on lines that
-//! start with `>`:
+//! start with `>`. A line with a dot says that there was no more to be done:
 //!
 //! ```text
 //! qorb-tape 1
@@ -16,6 +16,7 @@
 //! enqueue 250000000 1 policy
 //! = Ok(Waiting(ClaimId { index: 0, generation: 1 }))
 //! > Connect { .. }
+//! .
 //! ```
 //!
 //! ```

@@ -21,6 +21,8 @@ pub struct Recorded {
     /// What it was made of, as the tape's first lines.
     birth: String,
     tape: Option<String>,
+    /// A call that takes the time was made since it was last asked for outputs in vain.
+    undrained: bool,
 }
 
 impl Recorded {
@@ -37,12 +39,21 @@ impl Recorded {
             machine: Machine::new(policy, hooks, dice, now),
             birth,
             tape: None,
+            undrained: false,
         }
     }
 
     /// Writes everything down from now on. Only a machine that has been told nothing yet makes a tape that can be replayed.
+    /// Once is enough.
     pub fn record(&mut self) {
-        self.tape = Some(core::mem::take(&mut self.birth));
+        if self.tape.is_none() {
+            self.tape = Some(core::mem::take(&mut self.birth));
+        }
+    }
+
+    /// Writes nothing down any more, and forgets what was not taken.
+    pub fn stop_recording(&mut self) {
+        self.tape = None;
     }
 
     /// Whether it writes everything down.
@@ -62,6 +73,12 @@ impl Recorded {
             tape.push_str(&line());
             tape.push('\n');
         }
+    }
+
+    /// As [`note`](Self::note), for a call that takes the time and so may leave something to be done.
+    fn note_timed(&mut self, line: impl FnOnce() -> String) {
+        self.note(line);
+        self.undrained = self.is_recording();
     }
 
     fn gave<T: Debug>(&mut self, result: T) -> T {
@@ -94,7 +111,7 @@ impl Recorded {
         observer: &mut impl Observer,
     ) -> Result<Admission, Refusal> {
         let (at, number) = (now.as_nanos(), ticket.number);
-        self.note(|| alloc::format!("enqueue {at} {number} {}", words::patience(patience)));
+        self.note_timed(|| alloc::format!("enqueue {at} {number} {}", words::patience(patience)));
         let result = self.machine.enqueue(now, ticket, patience, observer);
         self.gave(result)
     }
@@ -122,7 +139,7 @@ impl Recorded {
         observer: &mut impl Observer,
     ) -> Result<ClaimId, Refusal> {
         let (at, number) = (now.as_nanos(), grant.ticket.number);
-        self.note(|| alloc::format!("acquiring {at} {number} {}", words::patience(patience)));
+        self.note_timed(|| alloc::format!("acquiring {at} {number} {}", words::patience(patience)));
         let result = self.machine.acquiring(now, grant, patience, observer);
         self.gave(result)
     }
@@ -142,7 +159,7 @@ impl Recorded {
         error: &dyn fmt::Display,
         observer: &mut impl Observer,
     ) -> Result<Admission, Refusal> {
-        self.note(|| {
+        self.note_timed(|| {
             let (at, id) = (now.as_nanos(), words::claim(claim));
             let text = words::escape(&error.to_string());
             alloc::format!("acquire-failed {at} {id} {text}")
@@ -160,7 +177,7 @@ impl Recorded {
         error: &dyn fmt::Display,
         observer: &mut impl Observer,
     ) -> Result<Admission, Refusal> {
-        self.note(|| {
+        self.note_timed(|| {
             let (at, number) = (now.as_nanos(), grant.ticket.number);
             let (word, text) = (words::patience(patience), words::escape(&error.to_string()));
             alloc::format!("acquire-failed-at-once {at} {number} {word} {text}")
@@ -178,7 +195,7 @@ impl Recorded {
         observer: &mut impl Observer,
     ) -> Option<JobId> {
         let at = now.as_nanos();
-        self.note(|| alloc::format!("recycling {at} {}", words::slot(slot)));
+        self.note_timed(|| alloc::format!("recycling {at} {}", words::slot(slot)));
         let result = self.machine.recycling(now, slot, observer);
         self.gave(result)
     }
@@ -190,14 +207,14 @@ impl Recorded {
         input: Input<'_>,
         observer: &mut impl Observer,
     ) -> Handled {
-        self.note(|| line_of(now.as_nanos(), &input));
+        self.note_timed(|| line_of(now.as_nanos(), &input));
         let result = self.machine.handle(now, input, observer);
         self.gave(result)
     }
 
     /// See [`Machine::handle_timeout`].
     pub fn handle_timeout(&mut self, now: Instant, observer: &mut impl Observer) {
-        self.note(|| alloc::format!("timeout {}", now.as_nanos()));
+        self.note_timed(|| alloc::format!("timeout {}", now.as_nanos()));
         self.machine.handle_timeout(now, observer);
     }
 
@@ -207,6 +224,9 @@ impl Recorded {
         let output = self.machine.poll_output();
         if let Some(output) = &output {
             self.note(|| alloc::format!("> {output:?}"));
+        } else if self.undrained {
+            self.note(|| ".".into());
+            self.undrained = false;
         }
         output
     }

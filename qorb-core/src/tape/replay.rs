@@ -110,10 +110,13 @@ impl<'a> Replay<'a> {
         };
         let mut result = None;
         let mut outputs = Vec::new();
-        while let Some(said) = self.next_if(|line| line.starts_with(['=', '>'])) {
+        while let Some(said) = self.next_if(|line| line.starts_with(['=', '>', '.'])) {
             if let Some(output) = said.strip_prefix("> ") {
                 self.machine.poll_output();
                 outputs.push(output);
+            } else if said == "." {
+                // More than is on the tape would be seen here.
+                self.machine.poll_output();
             } else {
                 result = said.strip_prefix("= ");
             }

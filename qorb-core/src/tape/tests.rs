@@ -227,6 +227,20 @@ fn a_tape_that_was_changed_is_found_out() {
         matches!(error, Some(TapeError::Diverged { .. })),
         "{error:?}"
     );
+    // Whatever output is missing, and wherever.
+    let said: Vec<&str> = tape.lines().collect();
+    let outputs = (0..said.len()).filter(|&at| said[at].starts_with('>'));
+    for missing in outputs.step_by(5) {
+        let mut rest = said.clone();
+        rest.remove(missing);
+        let changed = rest.join("\n") + "\n";
+        let mut replay = Replay::new(&changed).unwrap();
+        let error = core::iter::from_fn(|| replay.step(&mut ())).find_map(Result::err);
+        assert!(
+            matches!(error, Some(TapeError::Diverged { .. })),
+            "{missing}"
+        );
+    }
     let cut = &tape[..tape.find("backends").unwrap() + 4];
     let mut replay = Replay::new(cut).unwrap();
     let error = core::iter::from_fn(|| replay.step(&mut ())).find_map(Result::err);

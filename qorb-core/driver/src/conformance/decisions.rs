@@ -167,6 +167,13 @@ impl io::Write for Paper {
     }
 }
 
+impl Paper {
+    fn text(&self) -> String {
+        let tape = self.0.lock().unwrap().clone();
+        String::from_utf8(tape).expect("a tape is text")
+    }
+}
+
 impl<R: Runtime> Stage<R> {
     fn set(rt: R) -> Self {
         let clock = Arc::new(Clock {
@@ -286,6 +293,11 @@ async fn live_through<R: Runtime>(rt: R) -> String {
     until(&stage.rt, || pool.stats().slots.connecting_slots == 0).await;
     let ended = pool.terminate().await;
     assert_eq!((ended.claimed, ended.closing), (0, 0));
-    let tape = stage.tape.0.lock().unwrap().clone();
-    String::from_utf8(tape).expect("a tape is text")
+    // Another thread may be writing the end of it.
+    until(&stage.rt, || {
+        let tape = stage.tape.text();
+        tape.contains("\nterminate ") && tape.ends_with(".\n")
+    })
+    .await;
+    stage.tape.text()
 }

@@ -85,8 +85,11 @@ impl<Conn: Connection, R: Runtime> Builder<Conn, R> {
     /// example `replay`. It is what to send along when the pool does something that it should not.
     ///
     /// It costs time and space in proportion to all that happens, a few hundred bytes for each claim, and holds names and
-    /// addresses of backends and the words of errors, but nothing of what connections carry. A `writer` that fails is
-    /// given up, which is told (`recorder-stopped`); one that buffers is flushed when the last of the pool is gone.
+    /// addresses of backends and the words of errors, but nothing of what connections carry.
+    ///
+    /// The `writer` is called by whoever uses the pool, with no lock held: it had better not block, and a file had better
+    /// be in a [`BufWriter`](std::io::BufWriter). It is flushed once the pool has ended; what a buffer holds in a crash is
+    /// lost. One that fails is given up, which is told (`recorder-stopped`).
     #[cfg(feature = "recorder")]
     pub fn record(mut self, writer: impl std::io::Write + Send + 'static) -> Self {
         self.recorder = Some(crate::recorder::Recorder::new(writer));

@@ -136,7 +136,12 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
     pub(super) fn keep_tape(&self, state: &mut State<Conn>) {
         #[cfg(feature = "recorder")]
         if let Some(recorder) = &self.recorder {
-            recorder.keep(&state.machine.take_tape());
+            let tape = state.machine.take_tape();
+            if recorder.has_failed() {
+                state.machine.stop_recording();
+            } else {
+                recorder.keep(&tape, state.machine.is_terminated());
+            }
         }
         let _ = state;
     }
