@@ -54,11 +54,14 @@ extern crate std;
 
 pub mod backend;
 pub mod dice;
+#[cfg(feature = "dns")]
+pub mod dns;
 pub mod event;
 pub mod id;
 pub mod io;
 mod machine;
 pub mod policy;
+pub mod service;
 pub mod slot;
 pub mod stats;
 #[cfg(feature = "tape")]

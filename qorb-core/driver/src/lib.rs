@@ -107,7 +107,6 @@ pub mod pool;
 pub mod resolver;
 pub mod resolvers;
 pub mod runtime;
-pub mod service;
 
 mod connector;
 mod hooks;
@@ -132,6 +131,11 @@ pub mod policy {
     pub use qorb_core::policy::{
         CheckedPolicy, CoDel, Fault, Policy, PolicyError, SLOT_LIMIT, SetConfig,
     };
+}
+
+/// Services: what backends belong to.
+pub mod service {
+    pub use qorb_core::service::Name;
 }
 
 /// Slots: the places of connections.

@@ -1,13 +1,12 @@
 //! Services: what backends belong to.
 
-use std::fmt;
-
-use crate::sync::Arc;
+use alloc::sync::Arc;
+use core::fmt;
 
 /// A service's name, as a resolver looks it up: a DNS name, say.
 ///
 /// ```
-/// use qorb_driver::service::Name;
+/// use qorb_core::service::Name;
 ///
 /// assert_eq!(Name::from("_db._tcp.example").as_str(), "_db._tcp.example");
 /// ```

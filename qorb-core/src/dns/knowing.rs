@@ -1,0 +1,300 @@
+//! What answers are worth, and for how long; and what follows from them.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use super::entry::{Absence, Entry, Known, Stage};
+use super::event::{Event, Failure, Observer};
+use super::packet::{Glue, Records};
+use super::question::{Question, RecordKind};
+use super::resolver::{Due, Resolver};
+use super::service::Service;
+use crate::backend::Backend;
+use crate::time::Instant;
+
+impl Resolver {
+    /// Takes over what an answer says.
+    pub(super) fn learn_records(
+        &mut self,
+        question: &Question,
+        records: Records,
+        ttl: Duration,
+        glue: Vec<Glue>,
+    ) {
+        let is_srv = matches!(records, Records::Srv(_));
+        let pause = self.pause_after(ttl);
+        let changed = self.learn(question, Some(records), ttl);
+        if is_srv && changed {
+            self.reconcile();
+        }
+        self.rest(question, pause);
+        for glue in glue {
+            // What was not asked for is not kept, nor what comes with a target too many.
+            if !self.entries.contains_key(&glue.question) {
+                continue;
+            }
+            let pause = self.pause_after(glue.ttl);
+            self.learn(
+                &glue.question,
+                Some(Records::Addresses(glue.addresses)),
+                glue.ttl,
+            );
+            let entry = self.entries.get(&glue.question);
+            if entry.is_some_and(|it| matches!(it.stage, Stage::Resting(_))) {
+                // An eighth longer, so that the service is asked first, whose answer brings the same along.
+                self.rest(&glue.question, pause + pause / 8);
+            }
+        }
+    }
+
+    /// Believes that there are no records.
+    pub(super) fn learn_that_there_are_none(&mut self, question: &Question, none: Absence) {
+        let retry = self.config.query_retry_if_no_records_found;
+        let is_root = self.roots().any(|root| root == question);
+        // Of a target, it is no news that it has addresses of one family only.
+        let most = if is_root {
+            retry
+        } else {
+            self.config.query_interval
+        };
+        let ttl = none.ttl;
+        let pause = ttl.unwrap_or(retry).min(most);
+        let pause = pause.max(self.config.least_pause());
+        let changed = self.learn(question, None, ttl.unwrap_or(Duration::ZERO));
+        if changed && question.kind == RecordKind::Srv {
+            self.reconcile();
+        }
+        self.rest(question, pause);
+    }
+
+    /// Keeps what was known before.
+    pub(super) fn learn_nothing(
+        &mut self,
+        question: &Question,
+        failure: Failure,
+        observer: &mut impl Observer,
+    ) {
+        let Some(entry) = self.entries.get_mut(question) else {
+            return;
+        };
+        entry.failures = entry.failures.saturating_add(1);
+        let times = entry.failures;
+        let doublings = (times - 1).min(31);
+        let longest = self.config.query_retry_if_no_records_found;
+        let pause = self.config.least_pause().saturating_mul(1 << doublings);
+        let pause = pause.min(longest);
+        observer.observe(&Event::LookupFailed {
+            question,
+            failure: &failure,
+            times,
+            pause,
+        });
+        entry.last_error = Some(failure);
+        // Nobody need wait for its answer any more.
+        self.changed_since.get_or_insert(self.now);
+        self.rest(question, pause);
+    }
+
+    /// What was known is too old to be believed.
+    pub(super) fn forget(&mut self, question: &Question, observer: &mut impl Observer) {
+        let Some(entry) = self.entries.get_mut(question) else {
+            return;
+        };
+        entry.known = None;
+        observer.observe(&Event::Expired { question });
+        self.changed_since.get_or_insert(self.now);
+        if question.kind == RecordKind::Srv {
+            self.reconcile();
+        }
+    }
+
+    /// Whether that is news.
+    fn learn(&mut self, question: &Question, records: Option<Records>, ttl: Duration) -> bool {
+        let ttl = self.config.hardcoded_ttl.unwrap_or(ttl);
+        let Some(entry) = self.entries.get_mut(question) else {
+            return false;
+        };
+        let before = entry.known.as_ref().map(|known| &known.records);
+        let changed = before != Some(&records);
+        entry.known = Some(Known {
+            records,
+            ttl,
+            expires: self.now.after(ttl),
+        });
+        entry.failures = 0;
+        entry.last_error = None;
+        if changed {
+            self.changed_since.get_or_insert(self.now);
+        }
+        self.set_timer(question);
+        changed
+    }
+
+    /// How long until what has this TTL is asked again.
+    fn pause_after(&self, ttl: Duration) -> Duration {
+        let ttl = self.config.hardcoded_ttl.unwrap_or(ttl);
+        let pause = ttl.min(self.config.query_interval);
+        pause.max(self.config.least_pause())
+    }
+
+    /// Asks again after `pause`, and up to a sixteenth longer, so that what was learnt together is not asked together for ever.
+    fn rest(&mut self, question: &Question, pause: Duration) {
+        let pause = pause.saturating_add(self.dice.within(pause / 16));
+        if let Some(entry) = self.entries.get_mut(question) {
+            entry.stage = Stage::Resting(self.now.after(pause));
+        }
+        self.set_timer(question);
+    }
+
+    fn roots(&self) -> impl Iterator<Item = &Question> {
+        let servers = self.server_service.iter().flat_map(Service::roots);
+        self.service.roots().iter().chain(servers)
+    }
+
+    /// Sees to it that exactly those questions are asked whose answers are of use.
+    pub(super) fn reconcile(&mut self) {
+        let services = [Some(&self.service), self.server_service.as_ref()];
+        let questions = services.into_iter().flatten();
+        let wanted: BTreeSet<_> = questions
+            .flat_map(|it| it.questions(&self.entries))
+            .collect();
+        let unwanted = self.entries.keys().filter(|it| !wanted.contains(it));
+        let unwanted: Vec<_> = unwanted.cloned().collect();
+        for question in unwanted {
+            self.take_lookup(&question);
+            let entry = self.entries.remove(&question);
+            if let Some(at) = entry.and_then(|it| it.timer) {
+                self.agenda.remove(&(at, Due::Entry(question)));
+            }
+        }
+        for question in wanted {
+            if !self.entries.contains_key(&question) {
+                self.add_entry(&question);
+            }
+        }
+    }
+
+    /// Names the backends, if there are others than before and nothing is to be waited for.
+    pub(super) fn name_backends(&mut self, observer: &mut impl Observer) {
+        let Some(since) = self.changed_since else {
+            return;
+        };
+        self.meet_servers(observer);
+        let unsettled = self.entries.values().any(Entry::is_awaited);
+        if unsettled && !self.has_waited(since) {
+            return;
+        }
+        let found = self.service.sightings(&self.entries, self.now);
+        // With nothing to name there is no hurry, and each answer that is awaited comes, or fails.
+        if unsettled && found.as_ref().is_none_or(|it| it.all.is_empty()) {
+            return;
+        }
+        self.changed_since = None;
+        self.set_naming_timer(None);
+        if found.is_none() && self.named.is_none() {
+            return;
+        }
+        let found = found.unwrap_or_default();
+        let backends: Vec<Backend> = found.all.into_iter().map(|it| it.backend).collect();
+        if self.named.as_ref() == Some(&backends) {
+            return;
+        }
+        if let (Some(question), true) = (self.service.roots().first(), found.dropped > 0) {
+            observer.observe(&Event::Dropped {
+                question,
+                count: found.dropped,
+                what: "backends",
+            });
+        }
+        self.tell(backends, observer);
+    }
+
+    /// Whether what has been known `since` then should be told, though more is to come: soon if it is the first there is.
+    fn has_waited(&mut self, since: Instant) -> bool {
+        let first = self.named.as_ref().is_none_or(Vec::is_empty);
+        let patience = if first {
+            FIRST_PATIENCE
+        } else {
+            self.config.query_timeout.saturating_add(FIRST_PATIENCE)
+        };
+        let until = since.after(patience);
+        let over = until.is_some_and(|until| until <= self.now);
+        self.set_naming_timer(until.filter(|_| !over));
+        over
+    }
+
+    fn set_naming_timer(&mut self, at: Option<Instant>) {
+        if let Some(old) = self.naming_timer.take() {
+            self.agenda.remove(&(old, Due::Naming));
+        }
+        if let Some(at) = at {
+            self.agenda.insert((at, Due::Naming));
+        }
+        self.naming_timer = at;
+    }
+
+    fn tell(&mut self, backends: Vec<Backend>, observer: &mut impl Observer) {
+        let identity = |it: &Backend| (it.name.clone(), it.address);
+        let before: BTreeSet<_> = self.named.iter().flatten().map(identity).collect();
+        let after: BTreeSet<_> = backends.iter().map(identity).collect();
+        let set: crate::backend::AllBackends = backends.as_slice().into();
+        observer.observe(&Event::Changed {
+            backends: &set,
+            added: after.difference(&before).count(),
+            removed: before.difference(&after).count(),
+        });
+        self.named = Some(backends);
+        self.news = Some(set);
+        self.sets += 1;
+    }
+
+    /// Takes over the servers that their service names.
+    fn meet_servers(&mut self, observer: &mut impl Observer) {
+        let Some(service) = &self.server_service else {
+            return;
+        };
+        let questions = service.questions(&self.entries);
+        let mut stand = questions.iter().filter_map(|it| self.entries.get(it));
+        if stand.any(Entry::is_awaited) {
+            return;
+        }
+        let Some(found) = service.sightings(&self.entries, self.now) else {
+            return;
+        };
+        let found: Vec<SocketAddr> = found.all.iter().map(|it| it.backend.address).collect();
+        let (added, removed) = self.servers.replace_found(&found);
+        if added + removed == 0 {
+            return;
+        }
+        observer.observe(&Event::Servers {
+            count: self.servers.len(),
+            added,
+            removed,
+        });
+        if added > 0 {
+            self.ask_again_what_is_not_known();
+        }
+    }
+
+    /// Somebody new may know.
+    fn ask_again_what_is_not_known(&mut self) {
+        let unknown = self.entries.iter_mut().filter_map(|(question, entry)| {
+            let known = entry.known.as_ref();
+            let is_known = known.is_some_and(|known| known.records.is_some());
+            if is_known || !matches!(entry.stage, Stage::Resting(_)) {
+                return None;
+            }
+            entry.stage = Stage::Resting(Some(self.now));
+            Some(question.clone())
+        });
+        let unknown: Vec<_> = unknown.collect();
+        for question in unknown {
+            self.set_timer(&question);
+        }
+    }
+}
+
+/// How long the first backends wait for the addresses of others.
+const FIRST_PATIENCE: Duration = Duration::from_secs(1);
