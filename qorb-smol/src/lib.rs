@@ -42,6 +42,7 @@
 //!
 //! | feature | default | |
 //! |---|---|---|
+//! | `dns` | yes | `resolvers::dns`: finds backends by DNS |
 //! | `probes` | yes | 26 USDT probes of provider `qorb`, for DTrace and bpftrace |
 //! | `tracing` | yes | events of target `qorb` |
 //! | `recorder` | no | `Builder::record`: a tape of all that a pool decides, to be replayed when it does what it should not |
@@ -50,15 +51,27 @@ mod runtime;
 
 pub mod connectors;
 
-pub use qorb_driver::{
-    backend, claim, observer, policy, resolver, resolvers, service, slot, stats,
-};
-pub use runtime::{Smol, Timer};
+pub use qorb_driver::{backend, claim, observer, policy, resolver, service, slot, stats};
+pub use runtime::{Smol, Tcp, Timer, Udp};
 
 /// The pool, on smol.
 pub mod pool {
     pub use qorb_driver::pool::*;
     qorb_driver::pools!(crate::Smol);
+}
+
+/// Resolvers: what finds backends.
+pub mod resolvers {
+    pub use qorb_driver::resolvers::*;
+
+    /// By DNS.
+    #[cfg(feature = "dns")]
+    pub mod dns {
+        pub use qorb_driver::resolvers::dns::*;
+
+        /// Names the backends of a service, as DNS has them.
+        pub type DnsResolver = qorb_driver::resolvers::dns::DnsResolver<crate::Smol>;
+    }
 }
 
 pub use pool::RegistrationError;

@@ -1,11 +1,15 @@
 //! Tokio, as the driver sees it.
 
 use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use qorb_driver::runtime::Runtime;
+use qorb_driver::runtime::{Bytes, Datagrams, Network, Runtime};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net;
 use tokio::runtime::Handle;
 use tokio::time::Sleep;
 
@@ -61,6 +65,51 @@ impl Runtime for Tokio {
         }
         let _guard = self.0.enter();
         f()
+    }
+}
+
+impl Network for Tokio {
+    type Udp = Udp;
+    type Tcp = Tcp;
+
+    fn watch(&self, socket: UdpSocket) -> io::Result<Udp> {
+        self.within(|| net::UdpSocket::from_std(socket)).map(Udp)
+    }
+
+    async fn connect(&self, address: SocketAddr) -> io::Result<Tcp> {
+        net::TcpStream::connect(address).await.map(Tcp)
+    }
+}
+
+/// A UDP socket of tokio's.
+#[derive(Debug)]
+pub struct Udp(net::UdpSocket);
+
+impl Datagrams for Udp {
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<(usize, SocketAddr)>> {
+        let mut buffer = ReadBuf::new(buffer);
+        let from = ready!(self.0.poll_recv_from(cx, &mut buffer))?;
+        Poll::Ready(Ok((buffer.filled().len(), from)))
+    }
+}
+
+/// A TCP connection of tokio's.
+#[derive(Debug)]
+pub struct Tcp(net::TcpStream);
+
+impl Bytes for Tcp {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut buffer = ReadBuf::new(buffer);
+        ready!(Pin::new(&mut self.0).poll_read(cx, &mut buffer))?;
+        Poll::Ready(Ok(buffer.filled().len()))
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
     }
 }
 

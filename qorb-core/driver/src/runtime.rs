@@ -2,6 +2,8 @@
 //! [how to write an adapter](crate#how-to-write-an-adapter).
 
 use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -43,4 +45,38 @@ pub trait Timer: Send + 'static {
     /// May be late, and may say "pending" for a moment that is past as long as it then wakes the task: the driver
     /// looks at the clock before it asks. Polling a timer that was never armed gives "pending".
     fn poll_elapsed(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()>;
+}
+
+/// A runtime that carries packets, which finding backends by DNS takes. Pools as such do without.
+pub trait Network: Runtime {
+    /// A UDP socket that this runtime watches.
+    type Udp: Datagrams;
+    /// A TCP connection that this runtime watches.
+    type Tcp: Bytes;
+
+    /// Watches `socket`, which does not block.
+    fn watch(&self, socket: UdpSocket) -> io::Result<Self::Udp>;
+
+    /// Connects to `address`. Polled inside the runtime. Dropping the future gives up.
+    fn connect(&self, address: SocketAddr) -> impl Future<Output = io::Result<Self::Tcp>> + Send;
+}
+
+/// What comes in on a UDP socket.
+pub trait Datagrams: Send + 'static {
+    /// Takes the next packet: its length, of which as much as fits is in `buffer`, and who sent it. If there is none yet, wakes
+    /// the task of `cx` once there may be.
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<(usize, SocketAddr)>>;
+}
+
+/// A stream of bytes in both directions.
+pub trait Bytes: Send + 'static {
+    /// Reads what there is; no bytes means that no more will come. If there is nothing yet, wakes the task of `cx` once there may be.
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>;
+
+    /// Writes as much as there is room for. If there is none, wakes the task of `cx` once there may be.
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
 }

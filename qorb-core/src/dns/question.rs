@@ -38,7 +38,7 @@ impl fmt::Display for RecordKind {
 }
 
 /// A question to a DNS server, as text `db.example AAAA`. Two that differ in upper and lower case only are one.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Question {
     pub(super) name: Name,
     pub(super) kind: RecordKind,
@@ -73,6 +73,12 @@ impl Question {
 impl fmt::Display for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", text(&self.name), self.kind)
+    }
+}
+
+impl fmt::Debug for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{self}\"")
     }
 }
 

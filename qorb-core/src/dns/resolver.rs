@@ -259,9 +259,10 @@ impl Resolver {
         None
     }
 
-    /// How it stands.
-    pub fn stats(&self) -> Stats {
-        let sightings = self.service.sightings(&self.entries, self.now);
+    /// How it stands at that time.
+    pub fn stats(&self, now: Instant) -> Stats {
+        let now = self.now.max(now);
+        let sightings = self.service.sightings(&self.entries, now);
         let sightings = sightings.map(|it| it.all).unwrap_or_default();
         let questions = self.entries.iter().map(|(question, entry)| QuestionStats {
             question: question.clone(),
@@ -269,7 +270,7 @@ impl Resolver {
                 .known
                 .as_ref()
                 .map(|known| known.records.as_ref().map_or(0, packet::Records::len)),
-            next: entry.next(self.now),
+            next: entry.next(now),
             failures: entry.failures,
             last_error: entry.last_error.clone(),
         });

@@ -244,6 +244,18 @@ fn divide_weights(all: &mut [Sighting]) {
             it.backend.weight = u16::try_from(weight).unwrap_or(u16::MAX).max(1);
         }
     }
+    let common = all.iter().map(|it| it.backend.weight).fold(0, divisor);
+    for it in all {
+        it.backend.weight /= common.max(1);
+    }
+}
+
+/// The greatest number that divides both.
+fn divisor(mut one: u16, mut other: u16) -> u16 {
+    while other > 0 {
+        (one, other) = (other, one % other);
+    }
+    one
 }
 
 /// How many targets of one service are looked up. The most preferred are.

@@ -1,4 +1,6 @@
-//! Resolvers that need no network.
+//! Resolvers: those that need no network, and DNS.
 
 pub mod channel;
+#[cfg(feature = "dns")]
+pub mod dns;
 pub mod fixed;
