@@ -52,10 +52,10 @@ impl Question {
             Name::from_utf8(text)
         };
         let mut name = parsed.map_err(|error| error.to_string())?.to_lowercase();
+        name.set_fqdn(true);
         if name.is_root() {
             return Err("it is empty".into());
         }
-        name.set_fqdn(true);
         Ok(Self { name, kind })
     }
 
