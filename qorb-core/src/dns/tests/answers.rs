@@ -27,7 +27,10 @@ fn addresses_that_did_not_come_along_are_asked_for_of_both_families() {
         ["close 1: _db._tcp.x SRV", "ask 1: a.x A", "ask 1: a.x AAAA"]
     );
     // The first of two answers is not the whole set yet.
-    assert_eq!(world.answer(1, "a.x A", "a.x 30 A 10.1.0.1"), ["close 1: a.x A"]);
+    assert_eq!(
+        world.answer(1, "a.x A", "a.x 30 A 10.1.0.1"),
+        ["close 1: a.x A"]
+    );
     assert_eq!(
         world.answer(1, "a.x AAAA", "a.x 30 AAAA fd00::1"),
         [
@@ -65,8 +68,10 @@ fn the_original_collapsed_several_addresses_of_one_target() {
     // Together they have the weight of their target: a third of b's each.
     assert_eq!(
         world.live(&[(1, zone)], s(1)),
-        ["0ns backends a.x=10.1.0.1:5 p0 w1, a.x=10.1.0.2:5 p0 w1, a.x=10.1.0.3:5 p0 w1, \
-          b.x=10.1.0.9:5 p0 w3"]
+        [
+            "0ns backends a.x=10.1.0.1:5 p0 w1, a.x=10.1.0.2:5 p0 w1, a.x=10.1.0.3:5 p0 w1, \
+          b.x=10.1.0.9:5 p0 w3"
+        ]
     );
 }
 
@@ -93,7 +98,7 @@ fn a_backend_named_twice_is_one_of_the_better_priority() {
 #[test]
 fn a_host_needs_no_srv_records() {
     let subject = Subject::Host("db.x".into(), 5432);
-    let mut world = World::of(subject, 1, Config::default());
+    let mut world = World::of(&subject, 1, Config::default());
     world.expect(&["ask 1: db.x A", "ask 1: db.x AAAA"]);
     assert_eq!(
         world.answer(1, "db.x AAAA", "! x 30 SOA 30"),
@@ -178,7 +183,7 @@ fn cnames_in_an_answer_are_followed() {
 #[test]
 fn a_cname_that_leads_out_of_an_answer_is_asked_for() {
     let subject = Subject::Host("db.x".into(), 5);
-    let mut world = World::of(subject, 2, v4());
+    let mut world = World::of(&subject, 2, v4());
     world.expect(&["ask 1: db.x A", "ask 2: db.x A"]);
     let outputs = world.answer(2, "db.x A", "db.x 7 CNAME other.y");
     // First of the one who knew the alias.
@@ -199,7 +204,7 @@ fn a_cname_that_leads_out_of_an_answer_is_asked_for() {
 #[test]
 fn cnames_in_a_circle_are_a_failure() {
     let subject = Subject::Host("db.x".into(), 5);
-    let mut world = World::of(subject, 1, v4());
+    let mut world = World::of(&subject, 1, v4());
     world.outputs();
     let outputs = world.answer(1, "db.x A", "db.x 7 CNAME e.x; e.x 7 CNAME db.x");
     assert_eq!(outputs, ["close 1: db.x A"]);
@@ -213,7 +218,7 @@ fn cnames_in_a_circle_are_a_failure() {
 #[test]
 fn cnames_in_a_circle_over_several_answers_are_a_failure_too() {
     let subject = Subject::Host("db.x".into(), 5);
-    let mut world = World::of(subject, 1, v4());
+    let mut world = World::of(&subject, 1, v4());
     let mut asked = world.outputs();
     let mut rounds = 0;
     while asked.iter().any(|it| it.starts_with("ask")) {
@@ -240,10 +245,10 @@ fn a_chain_of_as_many_cnames_as_are_allowed_is_followed() {
         zone.join("; ")
     };
     let subject = Subject::Host("n0.x".into(), 5);
-    let mut world = World::of(subject.clone(), 1, v4());
+    let mut world = World::of(&subject, 1, v4());
     let named = world.live(&[(1, &chain(MAX_ALIASES))], s(1));
     assert_eq!(named, ["0ns backends n0.x=10.1.0.1:5 p0 w1"]);
-    let mut world = World::of(subject, 1, v4());
+    let mut world = World::of(&subject, 1, v4());
     assert_eq!(world.live(&[(1, &chain(MAX_ALIASES + 1))], s(1)), [""; 0]);
 }
 
@@ -320,7 +325,10 @@ fn what_is_no_name_is_refused_with_the_reason() {
         );
     }
     let error = resolver(&long).unwrap_err().to_string();
-    assert!(error.contains("is not a name that DNS could know: "), "{error}");
+    assert!(
+        error.contains("is not a name that DNS could know: "),
+        "{error}"
+    );
     let subject = Subject::Service("db".into());
     let nobody = Resolver::new(&subject, &[], v4(), Dice::scripted([]), Instant::EPOCH);
     let error = nobody.unwrap_err().to_string();

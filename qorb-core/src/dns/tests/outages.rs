@@ -67,7 +67,10 @@ fn what_is_kept_is_kept_no_longer_than_the_operator_says() {
     let named = world.live(&[], s(1000));
     assert_eq!(named, ["105s backends"]);
     let told = world.told(&["expired"]);
-    assert_eq!(told, ["expired a.x A", "expired b.x A", "expired _db._tcp.x SRV"]);
+    assert_eq!(
+        told,
+        ["expired a.x A", "expired b.x A", "expired _db._tcp.x SRV"]
+    );
     let named = world.live(&[(1, ZONE)], s(25));
     assert_eq!(named.len(), 1);
     assert_eq!(world.backends(), BOTH);

@@ -24,7 +24,12 @@ fn servers_are_asked_at_once_up_to_the_limit_and_the_first_with_records_wins() {
             "close 2: _db._tcp.x SRV",
         ]
     );
-    let overtaken: Vec<_> = world.stats().servers.iter().map(|it| it.overtaken).collect();
+    let overtaken: Vec<_> = world
+        .stats()
+        .servers
+        .iter()
+        .map(|it| it.overtaken)
+        .collect();
     assert_eq!(overtaken, [0, 1, 0]);
 }
 
@@ -32,7 +37,10 @@ fn servers_are_asked_at_once_up_to_the_limit_and_the_first_with_records_wins() {
 fn an_empty_answer_counts_only_when_no_server_has_records() {
     let mut world = World::new(3, v4());
     world.outputs();
-    assert_eq!(world.answer(1, SRV, "! x 30 SOA 30"), ["close 1: _db._tcp.x SRV"]);
+    assert_eq!(
+        world.answer(1, SRV, "! x 30 SOA 30"),
+        ["close 1: _db._tcp.x SRV"]
+    );
     assert_eq!(world.answer(2, SRV, "REFUSED"), ["close 2: _db._tcp.x SRV"]);
     // The one that said no more than an error does not speak against it.
     assert_eq!(
@@ -48,20 +56,21 @@ fn two_servers_that_disagree_are_believed_in_turn_and_nothing_flaps_between_them
     // Each has a set of its own; who answers first is believed until the TTL is over.
     let one = "_db._tcp.x 30 SRV 0 1 5 a.x; a.x 30 A 10.1.0.1";
     let two = "_db._tcp.x 30 SRV 0 1 5 b.x; b.x 30 A 10.1.0.2";
-    let subject = Subject::Service("_db._tcp.x".into());
-    let mut world = World::with_dice(subject, 2, v4(), Dice::seeded(1));
+    let mut world = World::with_dice(&service(), 2, v4(), Dice::seeded(1));
     let named = world.live(&[(1, one), (2, two)], s(600));
     // Never both, never neither; and not more often than TTLs run out.
     let a = "backends a.x=10.1.0.1:5 p0 w1";
     let b = "backends b.x=10.1.0.2:5 p0 w1";
-    assert!(named.iter().all(|it| it.ends_with(a) || it.ends_with(b)), "{named:?}");
+    assert!(
+        named.iter().all(|it| it.ends_with(a) || it.ends_with(b)),
+        "{named:?}"
+    );
     assert!((1..=20).contains(&named.len()), "{}", named.len());
 }
 
 #[test]
 fn one_that_has_records_and_one_that_has_none_never_empty_the_set() {
-    let subject = Subject::Service("_db._tcp.x".into());
-    let mut world = World::with_dice(subject, 2, v4(), Dice::seeded(1));
+    let mut world = World::with_dice(&service(), 2, v4(), Dice::seeded(1));
     let named = world.live(&[(1, ""), (2, ONE)], s(3600));
     assert_eq!(named, ["0ns backends a.x=10.1.0.1:5 p0 w1"]);
 }
@@ -98,7 +107,10 @@ fn who_is_never_answered_asks_ever_less_often_and_never_stops() {
     let mut world = World::new(1, config);
     world.live(&[], s(60));
     let told = world.told(&["lookup failed"]);
-    let pauses: Vec<_> = told.iter().map(|it| it.rsplit(' ').next().unwrap()).collect();
+    let pauses: Vec<_> = told
+        .iter()
+        .map(|it| it.rsplit(' ').next().unwrap())
+        .collect();
     assert_eq!(pauses[..6], ["1s", "2s", "4s", "8s", "10s", "10s"]);
     assert_eq!(
         world.live(&[(1, ONE)], s(10)),
@@ -148,7 +160,10 @@ fn who_fails_again_and_again_is_asked_only_when_the_others_have_had_a_second() {
     // Three failures are no chance.
     for _ in 0..3 {
         world.live(&[], s(0));
-        assert_eq!(world.answer(1, SRV, "SERVFAIL"), ["close 1: _db._tcp.x SRV"]);
+        assert_eq!(
+            world.answer(1, SRV, "SERVFAIL"),
+            ["close 1: _db._tcp.x SRV"]
+        );
         world.answer(2, SRV, ONE);
         world.pass(s(30));
     }
@@ -156,7 +171,10 @@ fn who_fails_again_and_again_is_asked_only_when_the_others_have_had_a_second() {
     assert_eq!(now_open, ["2: _db._tcp.x SRV"]);
     // The other hangs: the doubtful one is asked after all, and answers.
     let outputs = world.pass(s(1));
-    assert!(outputs.contains(&"91s ask 1: _db._tcp.x SRV".into()), "{outputs:?}");
+    assert!(
+        outputs.contains(&"91s ask 1: _db._tcp.x SRV".into()),
+        "{outputs:?}"
+    );
     assert_eq!(world.answer(1, SRV, ONE).len(), 2);
 }
 
@@ -191,7 +209,10 @@ fn errors_and_nonsense_are_failures_and_say_which() {
     let cases = [
         ("SERVFAIL", "the server says SERVFAIL"),
         ("REFUSED", "the server says REFUSED"),
-        ("! . 30 NS ns.x", "the server does not know, and refers to others"),
+        (
+            "! . 30 NS ns.x",
+            "the server does not know, and refers to others",
+        ),
     ];
     for (reply, words) in cases {
         let mut world = World::new(1, v4());
@@ -307,7 +328,10 @@ fn an_answer_after_its_time_and_a_second_answer_are_ignored_and_counted() {
     assert_eq!(world.backends(), "a.x=10.1.0.1:5 p0 w1");
     // Nor does a failure after the fact do any harm.
     let error = &"reset";
-    let input = Input::Failed { exchange: second, error };
+    let input = Input::Failed {
+        exchange: second,
+        error,
+    };
     world.dns.handle(world.now, input, &mut world.events);
     assert_eq!(world.outputs(), [""; 0]);
 }
@@ -350,7 +374,10 @@ fn servers_that_their_service_names_no_longer_are_asked_no_longer() {
     };
     let servers = |names: &[u8]| {
         let records = names.iter().map(|it| {
-            format!("_dns._udp.x 30 SRV 0 1 53 n{it}.x; n{it}.x 30 A 10.0.{}.53", it - 1)
+            format!(
+                "_dns._udp.x 30 SRV 0 1 53 n{it}.x; n{it}.x 30 A 10.0.{}.53",
+                it - 1
+            )
         });
         records.collect::<Vec<_>>().join("; ")
     };
@@ -401,7 +428,11 @@ fn a_newcomer_whose_address_nobody_has_does_not_hold_up_those_that_are_known_to_
     world.live(&[(1, before)], s(29));
     world.pass(s(1));
     // b is gone, and c is new.
-    world.answer(1, SRV, "_db._tcp.x 30 SRV 0 1 5 a.x; _db._tcp.x 30 SRV 0 1 5 c.x");
+    world.answer(
+        1,
+        SRV,
+        "_db._tcp.x 30 SRV 0 1 5 a.x; _db._tcp.x 30 SRV 0 1 5 c.x",
+    );
     let outputs = world.pass(s(2));
     let named = "32s backends a.x=10.1.0.1:5 p0 w1";
     assert!(outputs.contains(&named.into()), "{outputs:?}");

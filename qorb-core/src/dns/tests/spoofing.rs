@@ -18,7 +18,10 @@ fn is_ignored(from: SocketAddr, change: impl FnOnce(&mut Message), why: Stray) {
     change(&mut forged);
     world.packet(exchange, from, &forged.to_vec().unwrap());
     assert_eq!(world.outputs(), [""; 0]);
-    assert_eq!(world.told(&["strayed"]), [format!("strayed {from} {why:?}")]);
+    assert_eq!(
+        world.told(&["strayed"]),
+        [format!("strayed {from} {why:?}")]
+    );
     let mut expected = Strays::default();
     expected.count(why);
     assert_eq!(world.stats().strays, expected);
@@ -144,7 +147,7 @@ fn each_packet_has_an_id_of_its_own_from_the_entropy_of_that_moment() {
     // Nor does anything but that decide about ids: the dice do not, and the upper bits do not.
     let id_of = |entropy: u64| {
         let mut world = World::with_dice(
-            Subject::Service("x".into()),
+            &Subject::Service("x".into()),
             1,
             v4(),
             Dice::seeded(entropy),

@@ -46,8 +46,7 @@ fn each_servers_record_each_backends_ttl_and_when_each_is_asked_next() {
 
 #[test]
 fn what_was_asked_is_what_was_answered_failed_and_overtaken_and_is_under_way() {
-    let subject = Subject::Service("_db._tcp.x".into());
-    let mut world = World::with_dice(subject, 4, Config::default(), Dice::seeded(3));
+    let mut world = World::with_dice(&service(), 4, Config::default(), Dice::seeded(3));
     let zones = [(1, ONE), (2, "DOWN"), (3, "")];
     for _ in 0..100 {
         world.live(&zones, s(7));

@@ -101,7 +101,12 @@ fn a_hardcoded_ttl_replaces_what_the_servers_say() {
     assert_eq!(world.stats().backends[0].ttl, s(7));
     assert_eq!(
         asked(config, &zone(1, 3600), s(7)),
-        ["0ns _db._tcp.x SRV", "0ns a.x A", "7s _db._tcp.x SRV", "7s a.x A"]
+        [
+            "0ns _db._tcp.x SRV",
+            "0ns a.x A",
+            "7s _db._tcp.x SRV",
+            "7s a.x A"
+        ]
     );
 }
 
@@ -120,11 +125,10 @@ fn a_ttl_that_looks_negative_is_zero_and_none_is_more_than_a_week() {
 
 #[test]
 fn jitter_goes_forward_only_and_is_drawn_each_time() {
-    let subject = Subject::Service("_db._tcp.x".into());
     let mut pauses = Vec::new();
     for seed in 0..50 {
         let dice = Dice::seeded(seed);
-        let mut world = World::with_dice(subject.clone(), 1, v4(), dice);
+        let mut world = World::with_dice(&service(), 1, v4(), dice);
         let mut last = world.now;
         for _ in 0..4 {
             world.serve(&[(1, ONE)], &mut Vec::new());
@@ -149,7 +153,10 @@ fn glue_spares_asking_for_addresses_as_long_as_it_keeps_coming() {
     let mut world = World::new(1, v4());
     let mut asked = world.outputs();
     for _ in 0..5 {
-        assert_eq!(asked.last().unwrap().split_once("ask").unwrap().1, " 1: _db._tcp.x SRV");
+        assert_eq!(
+            asked.last().unwrap().split_once("ask").unwrap().1,
+            " 1: _db._tcp.x SRV"
+        );
         let at = world.now;
         world.answer(1, SRV, ONE);
         asked = world.pass(s(30));
@@ -160,7 +167,11 @@ fn glue_spares_asking_for_addresses_as_long_as_it_keeps_coming() {
 #[test]
 fn that_there_is_nothing_is_kept_as_long_as_the_zone_says() {
     // RFC 2308, section 5: the lesser of the SOA's TTL and its minimum.
-    for (soa, after) in [("3600 SOA 4", "4s"), ("3 SOA 3600", "3s"), ("3600 SOA 3600", "10s")] {
+    for (soa, after) in [
+        ("3600 SOA 4", "4s"),
+        ("3 SOA 3600", "3s"),
+        ("3600 SOA 3600", "10s"),
+    ] {
         let mut world = World::new(1, v4());
         world.outputs();
         world.answer(1, SRV, &format!("NXDOMAIN; ! x {soa}"));
@@ -193,12 +204,11 @@ fn that_a_target_has_no_addresses_of_a_family_is_no_reason_to_ask_often() {
 #[test]
 fn the_same_seed_and_the_same_inputs_give_the_same_bytes() {
     let life = |seed| {
-        let subject = Subject::Service("_db._tcp.x".into());
         let config = Config {
             max_dns_concurrency: 2,
             ..Config::default()
         };
-        let mut world = World::with_dice(subject, 4, config, Dice::seeded(seed));
+        let mut world = World::with_dice(&service(), 4, config, Dice::seeded(seed));
         let servers = [(1, ONE), (3, "DOWN"), (4, "")];
         let named = world.live(&servers, s(300));
         (named, world.told(&[""]))

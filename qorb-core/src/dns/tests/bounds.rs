@@ -1,0 +1,291 @@
+//! Whatever a server sends costs little: the limits of the [module's](super::super) table, and bytes that mean nothing.
+
+use super::*;
+
+/// An answer as bytes, for those that no library would write.
+struct Bytes(Vec<u8>);
+
+impl Bytes {
+    /// The answer's header and question; `records` as the number of answers.
+    fn to(question: &Message, records: u16) -> Self {
+        let mut bytes = Reply::to(question, "").packet();
+        bytes[6..8].copy_from_slice(&records.to_be_bytes());
+        Self(bytes)
+    }
+
+    /// A record of the name that was asked for, which lies after the header.
+    fn record(mut self, sort: u16, ttl: u32, data: &[u8]) -> Self {
+        self.0.extend([0xC0, 12]);
+        self.0.extend(sort.to_be_bytes());
+        self.0.extend([0, 1]);
+        self.0.extend(ttl.to_be_bytes());
+        let length = u16::try_from(data.len()).unwrap();
+        self.0.extend(length.to_be_bytes());
+        self.0.extend(data);
+        self
+    }
+
+    fn srv(self, target: &[u8]) -> Self {
+        let data = [&[0, 0, 0, 1, 0, 5][..], target].concat();
+        self.record(33, 30, &data)
+    }
+
+    fn a(self, address: [u8; 4]) -> Self {
+        self.record(1, 30, &address)
+    }
+}
+
+/// What comes of these bytes as an answer over TCP.
+fn over_tcp(world: &mut World, question: &str, bytes: impl FnOnce(&Message) -> Bytes) {
+    world.answer(1, question, "TC");
+    let exchange = world.sent(1, question);
+    let packet = bytes(&world.open[&exchange].message).0;
+    assert!(packet.len() <= 65_535, "{}", packet.len());
+    world.packet(exchange, server(1), &packet);
+}
+
+/// A label of three letters and the root: a name of five bytes.
+fn short_name(number: u16) -> [u8; 5] {
+    let letter = |place: u16| b'a' + (number / 26_u16.pow(u32::from(place)) % 26) as u8;
+    [3, letter(0), letter(1), letter(2), 0]
+}
+
+#[test]
+fn of_64_kib_of_targets_the_first_thousand_are_looked_up() {
+    let mut world = World::new(1, v4());
+    world.outputs();
+    let targets = 2820;
+    over_tcp(&mut world, SRV, |question| {
+        let bytes = Bytes::to(question, targets);
+        (0..targets).fold(bytes, |bytes, it| bytes.srv(&short_name(it)))
+    });
+    // So many at once, the others in turn.
+    let asked = world.outputs();
+    let asked = asked.iter().filter(|it| it.starts_with("ask 1:"));
+    assert_eq!(asked.count(), LOOKUPS_AT_ONCE);
+    let mut seen = 0;
+    while let Some((&exchange, sent)) = world.open.iter().next() {
+        assert!(world.open.len() <= LOOKUPS_AT_ONCE);
+        let owner = sent.message.queries[0].name().to_ascii();
+        let reply = format!("{owner} 60 A 10.1.{}.{}", seen / 250, seen % 250);
+        let packet = Reply::to(&sent.message, &reply).packet();
+        world.packet(exchange, server(1), &packet);
+        world.outputs();
+        seen += 1;
+    }
+    assert_eq!(seen, MAX_TARGETS);
+    assert_eq!(world.named.as_ref().unwrap().len(), MAX_TARGETS);
+    assert_eq!(
+        world.told(&["dropped"]),
+        [format!(
+            "dropped {} backends of _db._tcp.x SRV",
+            usize::from(targets) - MAX_TARGETS
+        )]
+    );
+    // They are not held for longer than they are of use.
+    assert_eq!(world.stats().questions.len(), 1 + MAX_TARGETS);
+    world.live(&[(1, "_db._tcp.x 30 SRV 0 1 5 .")], s(40));
+    assert_eq!(world.stats().questions.len(), 1);
+    assert_eq!(world.backends(), "");
+}
+
+#[test]
+fn of_two_targets_with_4000_addresses_each_as_many_are_named_as_are_allowed() {
+    let mut world = World::new(1, v4());
+    world.outputs();
+    world.answer(
+        1,
+        SRV,
+        "_db._tcp.x 30 SRV 0 1 5 a.x; _db._tcp.x 30 SRV 9 1 5 b.x",
+    );
+    let addresses = 4000;
+    for name in ["a.x A", "b.x A"] {
+        over_tcp(&mut world, name, |question| {
+            let bytes = Bytes::to(question, addresses);
+            (0..addresses).fold(bytes, |bytes, it| {
+                let [high, low] = it.to_be_bytes();
+                bytes.a([10, 1, high, low])
+            })
+        });
+    }
+    world.outputs();
+    let named = world.named.clone().unwrap();
+    assert_eq!(named.len(), MAX_BACKENDS);
+    let preferred = named.iter().filter(|it| it.priority == 0);
+    assert_eq!(preferred.count(), 4000, "all of those that are preferred");
+    let told = world.told(&["dropped"]);
+    assert_eq!(told, ["dropped 3904 backends of _db._tcp.x SRV"]);
+}
+
+#[test]
+fn records_beyond_the_limit_are_not_read() {
+    let mut world = World::of(&Subject::Host("x".into(), 5), 1, v4());
+    world.outputs();
+    // Of the root, a record of an address has 15 bytes; more than the limit fit.
+    let junk = 4300;
+    assert!(usize::from(junk) > MAX_RECORDS);
+    over_tcp(&mut world, "x A", |question| {
+        let mut bytes = Bytes::to(question, junk + 1);
+        for _ in 0..junk {
+            bytes
+                .0
+                .extend([0, 0, 1, 0, 1, 0, 0, 0, 9, 0, 4, 10, 1, 0, 1]);
+        }
+        bytes.a([10, 1, 0, 2])
+    });
+    world.expect(&["backends", "close 1: x A over TCP"]);
+}
+
+#[test]
+fn a_service_of_servers_has_a_limit_too() {
+    let config = Config {
+        resolver_service: Some("_dns._udp.x".into()),
+        ..v4()
+    };
+    let mut world = World::new(1, config);
+    world.outputs();
+    let records = (0..100).map(|it| {
+        format!(
+            "_dns._udp.x 30 SRV 0 1 53 n{it}.x; + n{it}.x 30 A 10.0.{}.53",
+            it + 1
+        )
+    });
+    let records: Vec<_> = records.collect();
+    let exchange = world.sent(1, "_dns._udp.x SRV");
+    let reply = Reply::to(&world.open[&exchange].message, &records.join("; "));
+    world.packet(exchange, server(1), &reply.packet());
+    world.outputs();
+    // Those, and the one given at the start.
+    assert_eq!(world.stats().servers.len(), MAX_SERVERS + 1);
+}
+
+#[test]
+fn names_that_point_at_themselves_at_each_other_or_past_the_end_are_no_names() {
+    let names: [&[u8]; 6] = [
+        // At itself: the record's data begins at byte 46.
+        &[0xC0, 46],
+        // A label, and then at itself again.
+        &[1, b'a', 0xC0, 46],
+        &[0xC0, 48, 0xC0, 46],
+        &[0xFF, 0xFF],
+        &[63, b'a'],
+        // A sort of label that nobody knows.
+        &[0x80, 1],
+    ];
+    for target in names {
+        let mut world = World::new(1, v4());
+        world.outputs();
+        let exchange = world.sent(1, SRV);
+        let packet = Bytes::to(&world.open[&exchange].message, 1).srv(target).0;
+        world.packet(exchange, server(1), &packet);
+        assert_eq!(world.outputs(), ["close 1: _db._tcp.x SRV"], "{target:?}");
+        let told = world.told(&["failed 1"]);
+        assert!(told[0].contains("the answer cannot be read: "), "{told:?}");
+    }
+}
+
+#[test]
+fn a_packet_of_nothing_but_pointers_costs_no_more_than_its_length() {
+    // 32,000 pointers, each to the one before, and as many records as there could be, each named by the last.
+    let mut world = World::new(1, v4());
+    world.outputs();
+    over_tcp(&mut world, SRV, |question| {
+        let mut bytes = Bytes::to(question, u16::MAX);
+        while bytes.0.len() < 60_000 {
+            let at = (bytes.0.len() as u16 - 2).min(0x3FFF);
+            bytes.0.extend((0xC000 | at).to_be_bytes());
+        }
+        bytes
+    });
+    assert_eq!(world.told(&["lookup failed"]).len(), 1);
+}
+
+#[test]
+fn counts_that_promise_more_than_there_is_are_not_believed() {
+    let mut world = World::new(1, v4());
+    world.outputs();
+    let exchange = world.sent(1, SRV);
+    let packet = Bytes::to(&world.open[&exchange].message, u16::MAX)
+        .srv(&short_name(0))
+        .0;
+    world.packet(exchange, server(1), &packet);
+    assert_eq!(world.outputs(), ["close 1: _db._tcp.x SRV"]);
+}
+
+#[test]
+fn lengths_that_are_wrong_make_an_answer_unreadable() {
+    let cases: [(u16, &[u8]); 6] = [
+        (1, &[10, 1, 0]),
+        (28, &[10, 1, 0, 1]),
+        (33, &[0, 0, 0]),
+        // A byte too many after the target.
+        (33, &[0, 0, 0, 1, 0, 5, 0, 0]),
+        (5, &[]),
+        (6, &[0, 0, 1, 2]),
+    ];
+    for (sort, data) in cases {
+        let mut world = World::new(1, v4());
+        world.outputs();
+        let exchange = world.sent(1, SRV);
+        let bytes = Bytes::to(&world.open[&exchange].message, 1);
+        let packet = bytes.record(sort, 30, data).0;
+        world.packet(exchange, server(1), &packet);
+        assert_eq!(
+            world.outputs(),
+            ["close 1: _db._tcp.x SRV"],
+            "{sort} {data:?}"
+        );
+    }
+}
+
+#[test]
+fn records_of_sorts_and_classes_that_are_of_no_interest_are_stepped_over() {
+    let mut world = World::new(1, v4());
+    world.outputs();
+    let exchange = world.sent(1, SRV);
+    let mut bytes = Bytes::to(&world.open[&exchange].message, 3)
+        .record(16, 30, b"\x04text")
+        .srv(&short_name(0));
+    // Of class CH.
+    let class = bytes.0.len() + 5;
+    bytes = bytes.srv(&short_name(1));
+    bytes.0[class] = 3;
+    world.packet(exchange, server(1), &bytes.0);
+    world.expect(&["close 1: _db._tcp.x SRV", "ask 1: aaa A"]);
+}
+
+#[test]
+fn no_beginning_of_an_answer_is_taken_for_the_whole() {
+    let zone = "_db._tcp.x 30 SRV 0 1 5 a.x; _db._tcp.x 30 SRV 0 1 5 b.x; \
+                + a.x 30 A 10.1.0.1; + b.x 30 A 10.1.0.2; ! x 30 SOA 30";
+    let mut world = World::new(1, v4());
+    world.outputs();
+    let exchange = world.sent(1, SRV);
+    let whole = Reply::to(&world.open[&exchange].message, zone).packet();
+    for length in 0..whole.len() {
+        let mut world = World::new(1, v4());
+        world.outputs();
+        world.packet(exchange, server(1), &whole[..length]);
+        world.outputs();
+        assert_eq!(world.backends(), "nothing", "the first {length} bytes");
+    }
+}
+
+#[test]
+fn no_changed_bit_of_an_answer_does_harm() {
+    let zone = "_db._tcp.x 30 SRV 0 1 5 a.x; a.x 30 CNAME b.x; + b.x 30 A 10.1.0.2; ! x 30 SOA 30";
+    let mut world = World::new(1, v4());
+    world.outputs();
+    let exchange = world.sent(1, SRV);
+    let whole = Reply::to(&world.open[&exchange].message, zone).packet();
+    for bit in 0..whole.len() * 8 {
+        let mut world = World::new(1, v4());
+        world.outputs();
+        let mut packet = whole.clone();
+        packet[bit / 8] ^= 1 << (bit % 8);
+        world.packet(exchange, server(1), &packet);
+        // It is checked on the way that it neither panics nor spins; and it finds the way back.
+        world.live(&[(1, ONE)], s(100));
+        assert_eq!(world.backends(), "a.x=10.1.0.1:5 p0 w1", "bit {bit}");
+    }
+}
