@@ -42,12 +42,16 @@
 //! assert!(replay.step(&mut ()).is_none());
 //! ```
 
+#[cfg(feature = "dns")]
+pub mod dns;
 mod record;
+mod reel;
 mod replay;
 mod words;
 
 pub use record::Recorded;
-pub use replay::{Replay, Step, TapeError};
+pub use reel::{Step, TapeError};
+pub use replay::Replay;
 
 #[cfg(test)]
 mod tests;

@@ -198,7 +198,7 @@ pub(super) fn backend(backend: &Backend) -> String {
     line
 }
 
-fn duration_of(word: &str) -> Option<Duration> {
+pub(super) fn duration_of(word: &str) -> Option<Duration> {
     let nanos: u128 = word.parse().ok()?;
     let seconds = u64::try_from(nanos / NANOS).ok()?;
     Some(Duration::new(seconds, (nanos % NANOS) as u32))

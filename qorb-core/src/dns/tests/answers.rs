@@ -18,7 +18,8 @@ fn srv_records_and_the_addresses_that_come_along_are_backends() {
 }
 
 #[test]
-fn addresses_that_did_not_come_along_are_asked_for_of_both_families() {
+fn the_original_knew_ipv6_only() {
+    // Addresses that did not come along are asked for, of both families.
     let mut world = World::new(1, Config::default());
     world.outputs();
     let reply = "_db._tcp.x 30 SRV 0 1 5 a.x";

@@ -9,12 +9,13 @@
 //! | level | what |
 //! |---|---|
 //! | error | the name cannot be looked up at all |
-//! | warn | nobody could answer, for the first time in a row; what was known is too old; there is more than is taken |
+//! | warn | nobody could answer, for the first time in a row; what was known is too old; there is more than is taken; the recorder's writer failed |
 //! | info | there are other backends, or other servers |
 //! | debug | each query, each answer, each failure, each packet that was ignored |
 
 mod carrier;
 mod system;
+mod taping;
 mod telling;
 
 use std::collections::BTreeMap;
@@ -28,7 +29,7 @@ use std::time::Instant as Clock;
 
 use futures_core::Stream;
 use qorb_core::dice::Dice;
-use qorb_core::dns::{ExchangeId, Input, Output, Resolver};
+use qorb_core::dns::{ExchangeId, Input, Output};
 use qorb_core::time::Instant;
 
 pub use qorb_core::dns::{
@@ -42,6 +43,7 @@ use crate::runtime::{Network, Timer};
 use crate::service;
 use crate::sync::{Arc, Mutex};
 use carrier::{Carrier, Delivery};
+use taping::{Mind, Taping};
 use telling::Telling;
 
 /// Names the backends of a service, as DNS has them, for as long as it is polled.
@@ -67,6 +69,7 @@ pub struct DnsResolver<R: Network> {
     seed: Option<u64>,
     runtime: Option<R>,
     shared: Arc<Shared>,
+    taping: Taping,
     stage: Stage<R>,
 }
 
@@ -83,7 +86,7 @@ struct Shared {
 }
 
 struct State {
-    machine: Resolver,
+    machine: Mind,
     /// What the machine told of that nobody has passed on yet.
     telling: Telling,
     clock: Arc<dyn Fn() -> Instant + Send + Sync>,
@@ -96,6 +99,7 @@ struct Running<R: Network> {
     timer: Pin<Box<R::Timer>>,
     /// What the timer is set to.
     set_to: Option<Instant>,
+    taping: Taping,
     carriers: BTreeMap<ExchangeId, Carrier<R>>,
     /// Where UDP packets are received.
     buffer: Box<[u8]>,
@@ -138,6 +142,7 @@ impl<R: Network> DnsResolver<R> {
             seed: None,
             runtime: None,
             shared: Arc::default(),
+            taping: Taping::default(),
             stage: Stage::New,
         }
     }
@@ -166,16 +171,26 @@ impl<R: Network> DnsResolver<R> {
         self
     }
 
+    /// Writes down everything that is asked, answered and decided, to be replayed: see [`qorb_core::tape::dns`], and the example
+    /// `replay`. What comes in is kept byte for byte. The `writer` is called by the task that polls the resolver; it is flushed when
+    /// the resolver is dropped.
+    #[cfg(feature = "recorder")]
+    #[must_use]
+    pub fn record(mut self, writer: impl io::Write + Send + 'static) -> Self {
+        self.taping = Taping::to(writer);
+        self
+    }
+
     /// What tells how it stands, once it has been given to a pool.
     pub fn stats_handle(&self) -> StatsHandle {
         StatsHandle(Arc::clone(&self.shared))
     }
 
-    fn machine(&self) -> Result<Resolver, ConfigError> {
+    fn machine(&self) -> Result<Mind, ConfigError> {
         let seed = self.seed.unwrap_or_else(random_seed);
         let config = self.config.clone();
         let dice = Dice::seeded(seed);
-        Resolver::new(&self.subject, &self.servers, config, dice, Instant::EPOCH)
+        Mind::new(&self.subject, &self.servers, config, dice, Instant::EPOCH)
     }
 
     /// Begins. Where that is impossible, says so, and has ended.
@@ -183,7 +198,7 @@ impl<R: Network> DnsResolver<R> {
         self.stage = Stage::Ended;
         let runtime = self.runtime.clone().or_else(R::current);
         let machine = self.machine().map_err(|error| error.to_string());
-        let (runtime, machine) = match (runtime, machine) {
+        let (runtime, mut machine) = match (runtime, machine) {
             (Some(runtime), Ok(machine)) => (runtime, machine),
             (_, Err(error)) => return telling::of_end(&self.subject, &error),
             (None, _) => {
@@ -196,6 +211,8 @@ impl<R: Network> DnsResolver<R> {
             let runtime = runtime.clone();
             Arc::new(move || since(epoch, runtime.now()))
         };
+        let taping = std::mem::take(&mut self.taping);
+        taping.begin(&mut machine);
         *self.shared.state.lock() = Some(State {
             machine,
             telling: Telling::new(self.subject.name()),
@@ -206,6 +223,7 @@ impl<R: Network> DnsResolver<R> {
             epoch,
             timer,
             set_to: None,
+            taping,
             carriers: BTreeMap::new(),
             buffer: vec![0; LONGEST_DATAGRAM].into(),
         });
@@ -306,6 +324,7 @@ impl<R: Network> Running<R> {
             carriers,
             buffer,
             runtime,
+            taping,
             ..
         } = self;
         for (&exchange, carrier) in carriers {
@@ -324,7 +343,9 @@ impl<R: Network> Running<R> {
                     },
                     Delivery::Failed(error) => Input::Failed { exchange, error },
                 };
-                shared.with(|state| state.machine.handle(now, input, &mut state.telling));
+                shared.with(taping, |state| {
+                    state.machine.handle(now, input, &mut state.telling);
+                });
             }
         }
         any
@@ -336,7 +357,8 @@ impl<R: Network> Running<R> {
         shared: &Shared,
     ) -> Result<(Option<AllBackends>, Option<Instant>), NoEntropy> {
         let now = since(self.epoch, self.runtime.now());
-        shared.with(|state| {
+        let taping = &self.taping;
+        shared.with(taping, |state| {
             let next = state.machine.poll_timeout();
             if next.is_some_and(|(at, _)| at <= now) {
                 state.machine.handle_timeout(now, &mut state.telling);
@@ -345,7 +367,7 @@ impl<R: Network> Running<R> {
         let mut set = None;
         loop {
             let entropy = getrandom::u64().map_err(|_| NoEntropy)?;
-            let output = shared.with(|state| state.machine.poll_output(entropy));
+            let output = shared.with(taping, |state| state.machine.poll_output(entropy));
             match output.flatten() {
                 Some(Output::Backends(backends)) => set = Some(backends),
                 Some(Output::Close { exchange }) => drop(self.carriers.remove(&exchange)),
@@ -362,7 +384,7 @@ impl<R: Network> Running<R> {
                 None => break,
             }
         }
-        let next = shared.with(|state| state.machine.poll_timeout());
+        let next = shared.with(taping, |state| state.machine.poll_timeout());
         Ok((set, next.flatten().map(|(at, _)| at)))
     }
 
@@ -392,13 +414,18 @@ impl<R: Network> Running<R> {
 }
 
 impl Shared {
-    /// One round under the lock, which is the resolver's own; what it tells is passed on outside of it.
-    fn with<T>(&self, step: impl FnOnce(&mut State) -> T) -> Option<T> {
-        let (result, told) = {
+    /// One round under the lock, which is the resolver's own; what it tells and writes down is passed on outside of it.
+    fn with<T>(&self, taping: &Taping, step: impl FnOnce(&mut State) -> T) -> Option<T> {
+        let (result, mut told) = {
             let mut state = self.state.lock();
             let state = state.as_mut()?;
-            (step(state), state.telling.take())
+            let result = step(state);
+            taping.keep(&mut state.machine);
+            (result, state.telling.take())
         };
+        if let Err(error) = taping.write() {
+            told.of_lost_tape(error);
+        }
         told.pass_on();
         Some(result)
     }

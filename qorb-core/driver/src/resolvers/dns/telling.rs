@@ -15,6 +15,7 @@ mod silent {
 
     pub(in super::super) struct Telling;
 
+    #[expect(clippy::unused_self, reason = "with tracing it is used")]
     impl Telling {
         pub(in super::super) fn new(_: &Name) -> Self {
             Self
@@ -24,7 +25,8 @@ mod silent {
             Self
         }
 
-        #[expect(clippy::unused_self, reason = "with tracing it is used up")]
+        pub(in super::super) fn of_lost_tape(&mut self, _: String) {}
+
         pub(in super::super) fn pass_on(self) {}
     }
 
@@ -73,6 +75,16 @@ mod spoken {
                 service: self.service.clone(),
                 told: std::mem::take(&mut self.told),
             }
+        }
+
+        pub(in super::super) fn of_lost_tape(&mut self, detail: String) {
+            self.told.push(Told {
+                level: Level::WARN,
+                what: "recorder-stopped",
+                server: None,
+                question: None,
+                detail,
+            });
         }
 
         pub(in super::super) fn pass_on(self) {
