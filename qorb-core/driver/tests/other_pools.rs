@@ -1,5 +1,5 @@
-//! What has gone wrong in other pools: a test for each class of defect, so that none of them is found here. What is known
-//! of stale and failing DNS beyond this waits for there to be DNS here.
+//! What has gone wrong in other pools: a test for each class of defect, so that none of them is found here. Stale
+//! DNS and resolvers that hang are tested beside the resolver, in the core.
 
 mod common;
 

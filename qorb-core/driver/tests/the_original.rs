@@ -1,5 +1,5 @@
-//! What was wrong with the original and must never be true here: a test for each defect. What concerns DNS alone waits
-//! for there to be DNS here; what concerns the choice of a slot alone is tested beside the choice, in the core.
+//! What was wrong with the original and must never be true here: a test for each defect. What concerns DNS is
+//! tested beside the resolver, and what concerns the choice of a slot alone beside the choice, both in the core.
 
 mod common;
 
