@@ -301,7 +301,6 @@ impl Resolver {
                     under_way: [].into(),
                     alias_ttl: Some(alias_ttl),
                     none: None,
-                    failure: None,
                     ..lookup
                 };
                 if let Some(entry) = self.entries.get_mut(question) {

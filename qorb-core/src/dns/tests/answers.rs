@@ -203,6 +203,28 @@ fn a_cname_that_leads_out_of_an_answer_is_asked_for() {
 }
 
 #[test]
+fn what_was_said_of_an_alias_is_not_said_of_what_it_stands_for() {
+    let subject = Subject::Host("db.x".into(), 5);
+    let mut world = World::of(&subject, 2, v4());
+    world.outputs();
+    // One has no records of that name, the other has an alias.
+    world.answer(1, "db.x A", "NXDOMAIN; ! x 30 SOA 30");
+    world.answer(2, "db.x A", "db.x 7 CNAME other.y");
+    // Of the other name nobody knows: that is a failure, and ends the lookup.
+    world.answer(1, "other.y A", "SERVFAIL");
+    world.answer(2, "other.y A", "SERVFAIL");
+    assert_eq!(world.backends(), "nothing");
+    let told = world.told(&["lookup failed"]);
+    assert_eq!(
+        told,
+        ["lookup failed db.x A: the server says SERVFAIL, 1 times, 1s"]
+    );
+    // And then the name itself is asked for again.
+    let asked = ["1s ask 1: db.x A", "1s ask 2: db.x A"];
+    assert_eq!(world.pass(s(1)), asked);
+}
+
+#[test]
 fn cnames_in_a_circle_are_a_failure() {
     let subject = Subject::Host("db.x".into(), 5);
     let mut world = World::of(&subject, 1, v4());

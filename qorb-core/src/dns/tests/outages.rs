@@ -90,6 +90,21 @@ fn nothing_is_kept_beyond_its_ttl_where_the_operator_wants_that() {
 }
 
 #[test]
+fn what_is_being_asked_again_is_not_too_old() {
+    let config = Config {
+        serve_stale: s(0),
+        ..v4()
+    };
+    let mut world = World::new(1, config);
+    world.live(&[(1, ZONE)], s(4));
+    // Their time is over while they are asked for; the answer comes a moment later.
+    let outputs = world.pass(ms(1500));
+    assert_eq!(outputs, ["5s ask 1: a.x A", "5s ask 1: b.x A"]);
+    assert_eq!(world.live(&[(1, ZONE)], s(100)), [""; 0]);
+    assert_eq!(world.backends(), BOTH);
+}
+
+#[test]
 fn an_outage_at_the_start_names_nothing_rather_than_the_empty_set() {
     let config = Config {
         query_timeout: s(1),
