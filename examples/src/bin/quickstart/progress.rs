@@ -12,7 +12,7 @@ use qorb_driver::stats::{BackendStats, Stats};
 use tokio::sync::watch;
 
 use crate::runtime::Host;
-use crate::servers::Witnesses;
+use crate::servers::{Witnesses, find};
 
 /// Standard output, shared by the live view and everything else that is said.
 #[derive(Debug)]
@@ -56,7 +56,10 @@ impl Screen {
         witnesses: Arc<Witnesses>,
     ) {
         let began = Instant::now();
-        let interval = if self.live.is_some() { LIVE } else { PLAIN };
+        let interval = match self.live {
+            Some(_) => LIVE,
+            None => (duration / LINES).clamp(LEAST_PLAIN, MOST_PLAIN),
+        };
         let mut rates = Rates::default();
         rates.measure(&witnesses);
         loop {
@@ -67,7 +70,7 @@ impl Screen {
             let Some(live) = &self.live else {
                 let line: Vec<_> = views.collect();
                 self.say(format_args!(
-                    "  {:3.0} s   {}",
+                    "  {:4.1} s   {}",
                     began.elapsed().as_secs_f64(),
                     line.join("   ")
                 ));
@@ -83,7 +86,7 @@ impl Screen {
 
 /// How a server does: `alpha ●●○◌ 812/s`.
 fn view(name: &str, rate: u128, stats: &Stats) -> String {
-    match stats.backend(name) {
+    match find(stats, name) {
         None => format!("{name} gone"),
         Some(it) if it.failing => format!("{name} down"),
         Some(it) => format!("{name} {} {rate}/s", slots(it)),
@@ -130,5 +133,9 @@ impl Rates {
 /// How often the live view is drawn anew.
 const LIVE: Duration = Duration::from_millis(200);
 
-/// How often a line is printed where there is no terminal.
-const PLAIN: Duration = Duration::from_secs(2);
+/// How many lines are printed where there is no terminal: about two in each phase.
+const LINES: u32 = 10;
+
+/// How often there is such a line, at most and at least.
+const LEAST_PLAIN: Duration = Duration::from_millis(500);
+const MOST_PLAIN: Duration = Duration::from_secs(10);
