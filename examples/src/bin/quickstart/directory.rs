@@ -1,5 +1,6 @@
 //! How the pool learns where the servers are: by DNS, or told outright.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -80,15 +81,19 @@ impl Directory {
         let backends = dns.resolver.stats().backends;
         !backends.is_empty() && backends.iter().all(|it| it.stale)
     }
+}
 
-    /// How one may look at what the pool is told, from outside.
-    pub(crate) fn how_to_look(&self) -> String {
+/// In a line, with what to type to look at it from outside.
+impl fmt::Display for Directory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Told(_) => "It is told where they are.".to_owned(),
+            Self::Told(_) => f.write_str("The pool is told where they are."),
             Self::Dns(dns) => {
-                let address = dns.server.address();
-                let (ip, port, service) = (address.ip(), address.port(), SERVICE);
-                format!("It finds them by DNS, as does: dig @{ip} -p {port} {service} SRV")
+                let (ip, port) = (dns.server.address().ip(), dns.server.address().port());
+                write!(
+                    f,
+                    "The pool asks DNS where they are, as does: dig @{ip} -p {port} {SERVICE} SRV"
+                )
             }
         }
     }
@@ -111,15 +116,11 @@ fn config() -> DnsResolverConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use qorb_driver::backend::AllBackends;
     use qorb_tokio::Tokio;
-    use std::future::poll_fn;
-    use std::pin::Pin;
+    use smol::stream::StreamExt;
 
     async fn next(resolver: &mut BoxedResolver) -> Vec<String> {
-        let set: AllBackends = poll_fn(|cx| Pin::new(&mut *resolver).poll_next(cx))
-            .await
-            .expect("it does not end");
+        let set = resolver.next().await.expect("it does not end");
         set.iter()
             .map(|it| format!("{} {}", it.name, it.address))
             .collect()

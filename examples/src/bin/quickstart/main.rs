@@ -33,6 +33,7 @@ use qorb_smol::Smol;
 use qorb_tokio::Tokio;
 use tokio::runtime::Handle;
 
+use directory::Directory;
 use options::Options;
 use progress::Screen;
 use runtime::{Choice, Host};
@@ -60,9 +61,9 @@ fn run<H: Host>(options: Options) -> anyhow::Result<ExitCode> {
 async fn show<H: Host>(options: Options, outside: &Handle) -> anyhow::Result<ExitCode> {
     let seed = options.seed();
     let screen = Arc::new(Screen::new());
-    let intro = intro(&options, seed);
-    let mut story = Story::<H>::open(options, seed, Arc::clone(&screen), outside.clone()).await?;
-    screen.say(format_args!("{intro}{}\n", story.how_to_look()));
+    let screen_too = Arc::clone(&screen);
+    let mut story = Story::<H>::open(options.clone(), seed, screen_too, outside.clone()).await?;
+    screen.say(intro(&options, seed, story.directory()));
     let live = story.live_view();
     tokio::select! {
         played = story.play() => played?,
@@ -84,7 +85,7 @@ async fn show<H: Host>(options: Options, outside: &Handle) -> anyhow::Result<Exi
 }
 
 /// What is going to happen, and how to read what is shown meanwhile.
-fn intro(options: &Options, seed: u64) -> String {
+fn intro(options: &Options, seed: u64, directory: &Directory) -> String {
     let Options {
         runtime,
         clients,
@@ -94,6 +95,7 @@ fn intro(options: &Options, seed: u64) -> String {
     } = options;
     format!(
         "On {runtime}, {clients} clients share a pool of at most {slots} connections to {servers} echo servers on loopback.\n\
+         {directory}\n\
          Servers will go, come back and change. All that a client may notice is that the connection it\n\
          holds breaks. Ctrl-C ends it early; --seed {seed} draws the same again.\n\
          \x20 alpha ●●○◌ 810/s: server alpha has two slots in use, one idle, one connecting; 810 claims a second\n"

@@ -87,6 +87,12 @@ impl Options {
         }
     }
 
+    /// How long each phase takes but the end, which takes what it takes.
+    pub(crate) fn share(&self) -> Duration {
+        let timed = self.phases().len() - 1;
+        self.duration() / u32::try_from(timed).expect("there are few phases")
+    }
+
     /// How long it takes in all, or a little longer.
     pub(crate) fn duration(&self) -> Duration {
         Duration::from_secs_f64(self.duration)

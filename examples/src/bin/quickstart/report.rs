@@ -52,7 +52,7 @@ fn nothing() -> String {
 }
 
 /// Three digits and a unit: `870 µs`, `4.31 ms`, `12.0 ms`, `1.20 s`.
-fn short(time: Duration) -> String {
+pub(crate) fn short(time: Duration) -> String {
     let micros = time.as_secs_f64() * 1e6;
     let (value, unit) = match micros {
         ..1e3 => (micros, "µs"),

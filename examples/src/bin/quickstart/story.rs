@@ -116,14 +116,15 @@ impl<H: Host> Story<H> {
     pub(crate) fn live_view(&self) -> impl Future<Output = ()> + use<H> {
         Arc::clone(&self.screen).follow::<H>(
             self.options.duration(),
+            self.options.share(),
             self.samples.clone(),
             Arc::clone(&self.witnesses),
         )
     }
 
-    /// How one may look at what the pool is told.
-    pub(crate) fn how_to_look(&self) -> String {
-        self.directory.how_to_look()
+    /// Where the pool finds the servers.
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.directory
     }
 
     /// Plays all phases but the end. May be dropped at any time, and the end be played after that.
@@ -195,7 +196,8 @@ impl<H: Host> Story<H> {
         self.directory.stop().await;
         let began = Instant::now();
         self.world.stage.begin();
-        self.linger().await;
+        let hold = Duration::from_secs(TTL.into());
+        H::sleep(hold.max(self.options.share())).await;
         let grown = async {
             while !self.directory.is_stale() {
                 H::sleep(GLANCE).await;
@@ -307,11 +309,9 @@ impl<H: Host> Story<H> {
         self.screen.say(format_args!("{title}: {what}"));
     }
 
-    /// Lets the clients work for one phase's share of the time, of which the end has none.
+    /// Lets the clients work for one phase's share of the time.
     async fn linger(&self) {
-        let timed = self.options.phases().len() - 1;
-        let timed = u32::try_from(timed).expect("there are few phases");
-        H::sleep(self.options.duration() / timed).await;
+        H::sleep(self.options.share()).await;
     }
 
     /// Lets the clients work as long, and tells whether the pool's statistics showed something meanwhile.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::evidence::{Evidence, Joined, Spread, Stopped};
 use crate::phase::Phase;
+use crate::report::short;
 
 /// One promise, and how it stands.
 #[derive(Debug)]
@@ -202,10 +203,10 @@ impl Evidence {
             return Check::open(promise, "DNS was there all the time");
         };
         let row = self.tally.row(Phase::NoDns);
-        let seconds = outage.lasted.as_secs_f64();
         let mut seen = vec![format!(
-            "{} claims served in {seconds:.1} s without an answer",
-            row.served()
+            "{} claims served in {} without an answer",
+            row.served(),
+            short(outage.lasted)
         )];
         if !outage.stale {
             seen.push("what DNS had said never ran out".to_owned());
@@ -231,13 +232,11 @@ impl Evidence {
         };
         let served = self.served(Phase::Swapped, server);
         let seen = match after {
-            Some(after) => {
-                let seconds = after.as_secs_f64();
-                format!(
-                    "{server} was online {seconds:.2} s after it was listed; {served} claims since"
-                )
-            }
-            None => format!("{server} was not"),
+            Some(after) => format!(
+                "{server} was online within {}; {served} claims since",
+                short(after)
+            ),
+            None => format!("{server} was not found"),
         };
         Check::new(promise, after.is_some(), seen)
     }

@@ -120,7 +120,7 @@ fn records<'a>(
     serial: u32,
 ) -> anyhow::Result<Vec<Record>> {
     let origin = Name::from_ascii(ZONE)?;
-    let service = Name::from_ascii(SERVICE)?;
+    let service = Name::from_ascii(SERVICE)?.append_domain(&Name::root())?;
     // How long secondaries may wait, of which there are none; then, how long it holds that something is not there.
     let (day, minute, second) = (86_400, 60, 1);
     let start = SOA::new(
@@ -149,7 +149,7 @@ fn records<'a>(
 }
 
 /// The service that the echo servers offer.
-pub(crate) const SERVICE: &str = "_echo._tcp.quickstart.test.";
+pub(crate) const SERVICE: &str = "_echo._tcp.quickstart.test";
 
 /// For how many seconds an answer holds.
 pub(crate) const TTL: u32 = 1;
