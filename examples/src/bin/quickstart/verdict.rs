@@ -200,7 +200,7 @@ impl Evidence {
     fn without_dns(&self) -> Check {
         let promise = "without DNS it goes on with what it knows";
         let Some(outage) = &self.outage else {
-            return Check::open(promise, "DNS was there all the time");
+            return Check::open(promise, "it was too early to tell");
         };
         let row = self.tally.row(Phase::NoDns);
         let mut seen = vec![format!(
