@@ -12,29 +12,30 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("it speaks UTF-8")
 }
 
-/// A short run, which tells its story and finds all promises kept.
-fn all_goes_well_on(runtime: &str) {
+/// A short run, which tells its story and finds all promises kept; the whole story has `parts` too.
+fn all_goes_well(arguments: &[&str], runtime: &str, parts: &[&str]) -> String {
     // One at a time: a server that is stopped for a while needs its port again.
     static TURN: Mutex<()> = Mutex::new(());
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let shorter = ["--duration", "5", "--clients", "8", "--seed", "7"];
-    let output = quickstart(&[&shorter[..], &["--runtime", runtime]].concat());
+    let output = quickstart(&[&shorter[..], &["--runtime", runtime], arguments].concat());
     drop(turn);
     let (said, complaints) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "{said}{complaints}");
     let first = said.lines().next().unwrap_or_default();
     assert!(first.starts_with(&format!("On {runtime}, ")), "{said}");
-    for part in [
+    let always = [
         "--seed 7",
         "beta is stopped",
         "beta down",
         "alpha gone",
         "phase",
         "p99",
-        "4 swapped",
         "✓ every claim ends exactly once",
+        "✓ a new server is found",
         "promise",
-    ] {
+    ];
+    for part in always.iter().chain(parts) {
         assert!(said.contains(part), "\"{part}\" is missing in: {said}");
     }
     assert!(!said.contains('✗'), "{said}");
@@ -43,6 +44,19 @@ fn all_goes_well_on(runtime: &str) {
     for line in said.lines().skip_while(|line| !line.starts_with("phase")) {
         assert!(line.chars().count() <= 110, "too long: {line}");
     }
+    said
+}
+
+/// The same, where the pool finds the servers by DNS.
+fn all_goes_well_on(runtime: &str) {
+    let parts = [
+        "dig @127.0.0.1",
+        "the DNS server is stopped",
+        "4 no DNS",
+        "5 swapped",
+        "✓ without DNS it goes on with what it knows",
+    ];
+    all_goes_well(&[], runtime, &parts);
 }
 
 #[test]
@@ -58,6 +72,12 @@ fn on_smol_all_goes_well() {
 #[test]
 fn on_async_std_all_goes_well() {
     all_goes_well_on("async-std");
+}
+
+#[test]
+fn told_where_the_servers_are_all_goes_well_without_dns() {
+    let said = all_goes_well(&["--fixed"], "tokio", &["is told where", "4 swapped"]);
+    assert!(!said.contains("DNS"), "{said}");
 }
 
 #[test]
@@ -89,6 +109,7 @@ fn help_explains_each_option() {
         "--clients",
         "--duration",
         "--servers",
+        "--fixed",
         "--slots",
         "--seed",
     ] {

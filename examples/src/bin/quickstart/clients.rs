@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use crate::connector::EchoConnection;
 use crate::phase::{Phase, Stage};
 use crate::runtime::Host;
+use crate::servers::short_name;
 use crate::tally::Tally;
 
 /// What clients use, and where they count.
@@ -90,7 +91,7 @@ async fn claim_once<H: Host>(line: &str, world: &World<H>) -> Outcome {
             let server = connection.backend().name.clone();
             // Given back before it is counted: it is wanted elsewhere.
             drop(connection);
-            world.count(|tally| tally.serve(phase, wait, server.as_str()));
+            world.count(|tally| tally.serve(phase, wait, short_name(&server)));
         }
         Ok(_) => {
             connection.discard();

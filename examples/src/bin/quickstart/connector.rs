@@ -12,6 +12,7 @@ use qorb_driver::backend::{Backend, Connector, Error, Hooks};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
 use crate::runtime::Host;
+use crate::servers::short_name;
 
 /// Connects to echo servers.
 #[derive(Debug)]
@@ -41,13 +42,13 @@ impl<H: Host> Connector for EchoConnector<H> {
     /// Connects, and hears who answers: a server that has moved away has perhaps left its address to another.
     async fn connect(&self, backend: &Backend) -> Result<EchoConnection<H>, Error> {
         let mut connection = EchoConnection {
-            stream: BufReader::new(H::connect(backend).await?),
+            stream: BufReader::new(H::dial(backend).await?),
             in_use: AtomicBool::new(false),
             entry: Entry::new(&self.ledger),
         };
         let greeting = connection.read_line().await?;
-        if greeting != backend.name.as_str() {
-            let who = backend.name.as_str();
+        let who = short_name(&backend.name);
+        if greeting != who {
             return Err(Error::other(format!("{greeting} answered for {who}")));
         }
         Ok(connection)

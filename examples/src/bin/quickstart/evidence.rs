@@ -1,12 +1,18 @@
 //! What was seen of the pool and the servers, for the verdict.
 
+use std::time::Duration;
+
 use qorb_driver::stats::{Stats, Totals};
 
+use crate::phase::Phase;
+use crate::servers::short_name;
 use crate::tally::Tally;
 
 /// What was seen in a run. What is `None` was not come to.
 #[derive(Debug, Default)]
 pub(crate) struct Evidence {
+    /// What there was to come to.
+    pub(crate) phases: &'static [Phase],
     pub(crate) max_slots: usize,
     /// How often the peaks were looked for.
     pub(crate) looks: u64,
@@ -17,6 +23,8 @@ pub(crate) struct Evidence {
     pub(crate) totals: Totals,
     pub(crate) lent_twice: u64,
     pub(crate) stopped: Option<Stopped>,
+    pub(crate) outage: Option<Outage>,
+    pub(crate) joined: Option<Joined>,
     pub(crate) removed: Option<Removed>,
     pub(crate) spread: Option<Vec<Spread>>,
     /// Connections in use when the pool's termination was done, if it was.
@@ -39,6 +47,24 @@ pub(crate) struct Stopped {
     pub(crate) found_again: Option<bool>,
     /// Whether claims were seen to wait when the pool had found it.
     pub(crate) needed: bool,
+}
+
+/// The time without DNS.
+#[derive(Debug)]
+pub(crate) struct Outage {
+    pub(crate) lasted: Duration,
+    /// Whether all that DNS had said was out of date before it was over.
+    pub(crate) stale: bool,
+    /// Servers that the pool knew no longer.
+    pub(crate) lost: usize,
+}
+
+/// The server that came late.
+#[derive(Debug)]
+pub(crate) struct Joined {
+    pub(crate) server: &'static str,
+    /// How long it took the pool to find it, if it did.
+    pub(crate) after: Option<Duration>,
 }
 
 /// The server that was removed.
@@ -64,7 +90,7 @@ pub(crate) struct Spread {
 impl Spread {
     pub(crate) fn of(stats: &Stats) -> Vec<Self> {
         let each = stats.backends.iter().map(|it| Self {
-            server: it.backend.name.to_string(),
+            server: short_name(&it.backend.name).to_owned(),
             slots: it.slots.all_slots(),
             share: it.share,
         });

@@ -2,12 +2,14 @@
 //! down.
 //!
 //! [`connector`] is what a program of one's own would write, [`clients`] is how it would use the pool, and
-//! [`story`] is how it would set it up. The rest are the servers, the screen, and the books that tell whether
-//! all went well. All of it works on any runtime, and [`runtime`] holds what differs. A program of one's own
-//! names its runtime's adapter where `qorb_driver` is named here.
+//! [`story`] is how it would set it up, with a resolver from [`directory`]. The rest are the servers, that of DNS
+//! ([`zone`]) among them, the screen, and the books that tell whether all went well. All of it works on any
+//! runtime, and [`runtime`] holds what differs. A program of one's own names its runtime's adapter where
+//! `qorb_driver` is named here.
 
 mod clients;
 mod connector;
+mod directory;
 mod evidence;
 mod options;
 mod phase;
@@ -19,6 +21,7 @@ mod servers;
 mod story;
 mod tally;
 mod verdict;
+mod zone;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -30,6 +33,7 @@ use qorb_smol::Smol;
 use qorb_tokio::Tokio;
 use tokio::runtime::Handle;
 
+use directory::Directory;
 use options::Options;
 use progress::Screen;
 use runtime::{Choice, Host};
@@ -57,8 +61,9 @@ fn run<H: Host>(options: Options) -> anyhow::Result<ExitCode> {
 async fn show<H: Host>(options: Options, outside: &Handle) -> anyhow::Result<ExitCode> {
     let seed = options.seed();
     let screen = Arc::new(Screen::new());
-    screen.say(intro(&options, seed));
-    let mut story = Story::<H>::open(options, seed, Arc::clone(&screen), outside.clone()).await?;
+    let screen_too = Arc::clone(&screen);
+    let mut story = Story::<H>::open(options.clone(), seed, screen_too, outside.clone()).await?;
+    screen.say(intro(&options, seed, story.directory()));
     let live = story.live_view();
     tokio::select! {
         played = story.play() => played?,
@@ -69,7 +74,7 @@ async fn show<H: Host>(options: Options, outside: &Handle) -> anyhow::Result<Exi
     let servers = story.servers();
     let evidence = story.end().await;
     let (verdict, good) = report::verdict(&evidence);
-    screen.say(report::table(&evidence.tally, &servers));
+    screen.say(report::table(&evidence.tally, evidence.phases, &servers));
     screen.say(report::LEGEND);
     screen.say(format_args!("\n{verdict}"));
     Ok(if good {
@@ -80,7 +85,7 @@ async fn show<H: Host>(options: Options, outside: &Handle) -> anyhow::Result<Exi
 }
 
 /// What is going to happen, and how to read what is shown meanwhile.
-fn intro(options: &Options, seed: u64) -> String {
+fn intro(options: &Options, seed: u64, directory: &Directory) -> String {
     let Options {
         runtime,
         clients,
@@ -90,6 +95,7 @@ fn intro(options: &Options, seed: u64) -> String {
     } = options;
     format!(
         "On {runtime}, {clients} clients share a pool of at most {slots} connections to {servers} echo servers on loopback.\n\
+         {directory}\n\
          Servers will go, come back and change. All that a client may notice is that the connection it\n\
          holds breaks. Ctrl-C ends it early; --seed {seed} draws the same again.\n\
          \x20 alpha ●●○◌ 810/s: server alpha has two slots in use, one idle, one connecting; 810 claims a second\n"

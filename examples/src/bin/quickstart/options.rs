@@ -7,12 +7,13 @@ use std::time::Duration;
 use anyhow::ensure;
 use clap::Parser;
 
+use crate::phase::Phase;
 use crate::runtime::Choice;
 
 /// Shows what a qorb pool does when servers go, come back and change, under load.
 ///
 /// Starts echo servers on loopback and clients that share a pool of connections to them. Stops a server,
-/// brings it back, swaps one for another, and ends with a table of what happened and a verdict on what the
+/// brings it back, takes DNS away, swaps one for another, and ends with a table of what happened and a verdict on what the
 /// pool promises. The exit status tells whether it kept its promises.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "quickstart", version)]
@@ -25,13 +26,17 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 32, value_name = "N")]
     pub(crate) clients: usize,
 
-    /// Seconds that it takes, at least 2, spread evenly over four phases
+    /// Seconds that it takes, at least 2, spread evenly over the phases
     #[arg(long, default_value_t = 14.0, value_name = "SECONDS")]
     duration: f64,
 
     /// Servers at the beginning, from 2 to 5
     #[arg(long, default_value_t = 3, value_name = "N")]
     pub(crate) servers: usize,
+
+    /// Tells the pool where the servers are, instead of having it ask a DNS server of the quickstart's own
+    #[arg(long)]
+    pub(crate) fixed: bool,
 
     /// Connections that the pool may have, from as many as there are servers to 256
     #[arg(long, default_value_t = 12, value_name = "N")]
@@ -73,7 +78,22 @@ impl Options {
         Ok(())
     }
 
-    /// How long it takes in all.
+    /// The parts of the run, in order.
+    pub(crate) fn phases(&self) -> &'static [Phase] {
+        if self.fixed {
+            &Phase::WITHOUT_DNS
+        } else {
+            &Phase::ALL
+        }
+    }
+
+    /// How long each phase takes but the end, which takes what it takes.
+    pub(crate) fn share(&self) -> Duration {
+        let timed = self.phases().len() - 1;
+        self.duration() / u32::try_from(timed).expect("there are few phases")
+    }
+
+    /// How long it takes in all, or a little longer.
     pub(crate) fn duration(&self) -> Duration {
         Duration::from_secs_f64(self.duration)
     }

@@ -11,6 +11,8 @@ pub(crate) enum Phase {
     OneDown,
     /// It works again.
     BackAgain,
+    /// There is no DNS.
+    NoDns,
     /// A new server has come, and the first one has gone.
     Swapped,
     /// The pool is terminated.
@@ -19,7 +21,17 @@ pub(crate) enum Phase {
 
 impl Phase {
     /// All of them, in order.
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
+        Self::AllUp,
+        Self::OneDown,
+        Self::BackAgain,
+        Self::NoDns,
+        Self::Swapped,
+        Self::End,
+    ];
+
+    /// Those that there are where DNS cannot be taken away.
+    pub(crate) const WITHOUT_DNS: [Self; 5] = [
         Self::AllUp,
         Self::OneDown,
         Self::BackAgain,
@@ -27,18 +39,18 @@ impl Phase {
         Self::End,
     ];
 
-    /// How many of them are given a share of the time. The end takes what it takes.
-    pub(crate) const TIMED: u32 = 4;
-
-    /// A name short enough for a table.
-    pub(crate) fn title(self) -> &'static str {
-        match self {
-            Self::AllUp => "1 all up",
-            Self::OneDown => "2 one down",
-            Self::BackAgain => "3 back",
-            Self::Swapped => "4 swapped",
-            Self::End => "5 the end",
-        }
+    /// A name short enough for a table, after its number among those that are `played`.
+    pub(crate) fn title(self, played: &[Self]) -> String {
+        let before = played.iter().take_while(|&&it| it != self).count();
+        let name = match self {
+            Self::AllUp => "all up",
+            Self::OneDown => "one down",
+            Self::BackAgain => "back",
+            Self::NoDns => "no DNS",
+            Self::Swapped => "swapped",
+            Self::End => "the end",
+        };
+        format!("{} {name}", before + 1)
     }
 }
 
@@ -99,6 +111,17 @@ mod tests {
     fn each_phase_is_found_at_its_number() {
         for (number, phase) in Phase::ALL.into_iter().enumerate() {
             assert_eq!(phase as usize, number);
+        }
+    }
+
+    #[test]
+    fn phases_are_numbered_as_they_are_played() {
+        for (played, last) in [
+            (&Phase::ALL[..], "6 the end"),
+            (&Phase::WITHOUT_DNS[..], "5 the end"),
+        ] {
+            assert_eq!(Phase::AllUp.title(played), "1 all up");
+            assert_eq!(Phase::End.title(played), last);
         }
     }
 }

@@ -12,7 +12,7 @@ use qorb_driver::stats::{BackendStats, Stats};
 use tokio::sync::watch;
 
 use crate::runtime::Host;
-use crate::servers::Witnesses;
+use crate::servers::{Witnesses, find};
 
 /// Standard output, shared by the live view and everything else that is said.
 #[derive(Debug)]
@@ -48,26 +48,33 @@ impl Screen {
         }
     }
 
-    /// Shows how it goes, for `duration` or so, until it is dropped.
+    /// Shows how it goes, for `duration` or so, of which each phase has a `share`, until it is dropped.
     pub(crate) async fn follow<H: Host>(
         self: Arc<Self>,
         duration: Duration,
+        share: Duration,
         samples: watch::Receiver<Stats>,
         witnesses: Arc<Witnesses>,
     ) {
         let began = Instant::now();
-        let interval = if self.live.is_some() { LIVE } else { PLAIN };
+        let interval = match self.live {
+            Some(_) => LIVE,
+            None => (share / 2).clamp(LEAST_PLAIN, MOST_PLAIN),
+        };
         let mut rates = Rates::default();
         rates.measure(&witnesses);
+        // Not just when phases change: what is shown is of the one that is on.
+        let mut pause = interval / 2;
         loop {
-            H::sleep(interval).await;
+            H::sleep(pause).await;
+            pause = interval;
             let rates = rates.measure(&witnesses);
             let stats = samples.borrow().clone();
-            let views = rates.iter().map(|&(name, rate)| view(name, rate, &stats));
+            let views = rates.iter().map(|rate| view(rate, &stats));
             let Some(live) = &self.live else {
                 let line: Vec<_> = views.collect();
                 self.say(format_args!(
-                    "  {:3.0} s   {}",
+                    "  {:4.1} s   {}",
                     began.elapsed().as_secs_f64(),
                     line.join("   ")
                 ));
@@ -82,11 +89,13 @@ impl Screen {
 }
 
 /// How a server does: `alpha ●●○◌ 812/s`.
-fn view(name: &str, rate: u128, stats: &Stats) -> String {
-    match stats.backend(name) {
+fn view(rate: &Rate, stats: &Stats) -> String {
+    let Rate { name, now, .. } = rate;
+    match find(stats, name) {
+        None if !rate.ever => format!("{name} not known yet"),
         None => format!("{name} gone"),
         Some(it) if it.failing => format!("{name} down"),
-        Some(it) => format!("{name} {} {rate}/s", slots(it)),
+        Some(it) => format!("{name} {} {now}/s", slots(it)),
     }
 }
 
@@ -105,7 +114,16 @@ fn slots(backend: &BackendStats) -> String {
     signs.concat()
 }
 
-/// How many lines each server has served of late.
+/// How many lines a server has served of late.
+struct Rate {
+    name: &'static str,
+    /// A second.
+    now: u128,
+    /// Whether it has served any since the beginning.
+    ever: bool,
+}
+
+/// The rates of all servers.
 #[derive(Default)]
 struct Rates {
     before: HashMap<&'static str, u64>,
@@ -114,14 +132,17 @@ struct Rates {
 
 impl Rates {
     /// Lines per second since this was last called, by server.
-    fn measure(&mut self, witnesses: &Witnesses) -> Vec<(&'static str, u128)> {
+    fn measure(&mut self, witnesses: &Witnesses) -> Vec<Rate> {
         let now = Instant::now();
         let since = self.at.replace(now).map_or(Duration::ZERO, |at| now - at);
         let served = witnesses.all().into_iter().map(|(name, counts)| {
             let served = counts.served();
             let before = self.before.insert(name, served).unwrap_or(0);
-            let per_second = 1000 * u128::from(served - before) / since.as_millis().max(1);
-            (name, per_second)
+            Rate {
+                name,
+                now: 1000 * u128::from(served - before) / since.as_millis().max(1),
+                ever: served > 0,
+            }
         });
         served.collect()
     }
@@ -130,5 +151,6 @@ impl Rates {
 /// How often the live view is drawn anew.
 const LIVE: Duration = Duration::from_millis(200);
 
-/// How often a line is printed where there is no terminal.
-const PLAIN: Duration = Duration::from_secs(2);
+/// How often a line is printed where there is no terminal: twice in each phase, within these bounds.
+const LEAST_PLAIN: Duration = Duration::from_millis(500);
+const MOST_PLAIN: Duration = Duration::from_secs(10);

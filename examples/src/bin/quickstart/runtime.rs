@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use qorb_async_std::AsyncStd;
 use qorb_driver::backend::{Backend, Connector, Error};
-use qorb_driver::runtime::Runtime;
+use qorb_driver::runtime::Network;
 use qorb_smol::Smol;
 use qorb_tokio::Tokio;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -37,13 +37,13 @@ impl fmt::Display for Choice {
     }
 }
 
-/// What clients and pool run on: a runtime as a pool needs it, and what the program itself asks of it.
-pub(crate) trait Host: Runtime + fmt::Debug {
+/// What clients and pool run on: a runtime as a pool that uses DNS needs it, and what the program itself asks of it.
+pub(crate) trait Host: Network + fmt::Debug {
     /// A TCP connection.
     type Stream: AsyncRead + AsyncWrite + Unpin + fmt::Debug + Send + Sync + 'static;
 
     /// Connects as the adapter's own connector does.
-    fn connect(backend: &Backend) -> impl Future<Output = Result<Self::Stream, Error>> + Send;
+    fn dial(backend: &Backend) -> impl Future<Output = Result<Self::Stream, Error>> + Send;
 
     /// Runs the program's own future on this thread.
     fn block_on<T>(main: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T>;
@@ -66,7 +66,7 @@ pub(crate) trait Host: Runtime + fmt::Debug {
 impl Host for Tokio {
     type Stream = tokio::net::TcpStream;
 
-    async fn connect(backend: &Backend) -> Result<Self::Stream, Error> {
+    async fn dial(backend: &Backend) -> Result<Self::Stream, Error> {
         let connector = qorb_tokio::connectors::tcp::TcpConnector::new();
         connector.connect(backend).await
     }
@@ -87,7 +87,7 @@ impl Host for Tokio {
 impl Host for Smol {
     type Stream = Compat<smol::net::TcpStream>;
 
-    async fn connect(backend: &Backend) -> Result<Self::Stream, Error> {
+    async fn dial(backend: &Backend) -> Result<Self::Stream, Error> {
         let connector = qorb_smol::connectors::tcp::TcpConnector::new();
         Ok(connector.connect(backend).await?.compat())
     }
@@ -108,7 +108,7 @@ impl Host for Smol {
 impl Host for AsyncStd {
     type Stream = Compat<async_std::net::TcpStream>;
 
-    async fn connect(backend: &Backend) -> Result<Self::Stream, Error> {
+    async fn dial(backend: &Backend) -> Result<Self::Stream, Error> {
         let connector = qorb_async_std::connectors::tcp::TcpConnector::new();
         Ok(connector.connect(backend).await?.compat())
     }

@@ -5,13 +5,15 @@
 //!
 //! Whatever runtime their clients use, servers run on a tokio of their own.
 
+use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use qorb_driver::backend::Backend;
+use qorb_driver::backend::{Backend, Name};
+use qorb_driver::stats::{BackendStats, Stats};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
@@ -115,7 +117,12 @@ impl Server {
         self.name
     }
 
-    /// What a resolver would say of it.
+    /// Where it listens, or did before it was stopped.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What a resolver would say of it that is told outright.
     pub(crate) fn backend(&self) -> Backend {
         Backend::new(self.address).named(self.name)
     }
@@ -127,10 +134,17 @@ impl Server {
 }
 
 async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    once_free(|| TcpListener::bind(address)).await
+}
+
+/// Binds a port as soon as it is free: somebody's outgoing connection may have been given it for a moment.
+pub(crate) async fn once_free<T, F>(bind: impl Fn() -> F) -> io::Result<T>
+where
+    F: Future<Output = io::Result<T>>,
+{
     let mut tries_left = 200;
     loop {
-        match TcpListener::bind(address).await {
-            // Somebody's outgoing connection may have been given the port for a moment.
+        match bind().await {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries_left > 0 => {
                 tries_left -= 1;
                 tokio::time::sleep(Duration::from_millis(10)).await;
@@ -138,6 +152,18 @@ async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
             bound => break bound,
         }
     }
+}
+
+/// What the server of that name calls itself. In DNS, the name of its zone follows.
+pub(crate) fn short_name(name: &Name) -> &str {
+    let name = name.as_str();
+    name.split_once('.').map_or(name, |(first, _)| first)
+}
+
+/// How the pool stands with the server that calls itself `name`.
+pub(crate) fn find<'a>(stats: &'a Stats, name: &str) -> Option<&'a BackendStats> {
+    let mut backends = stats.backends.iter();
+    backends.find(|it| short_name(&it.backend.name) == name)
 }
 
 impl Running {

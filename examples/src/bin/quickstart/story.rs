@@ -4,28 +4,28 @@ use std::fs::File;
 use std::future::Future;
 use std::io::BufWriter;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use qorb_driver::policy::{Policy, SetConfig};
 use qorb_driver::pool::{BuildError, Pool};
-use qorb_driver::resolvers::channel::{BackendsSender, channel};
 use qorb_driver::stats::Stats;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::clients::{self, Crowd, World};
 use crate::connector::{EchoConnector, Ledger};
-use crate::evidence::{Evidence, Removed, Spread, Stopped};
+use crate::directory::Directory;
+use crate::evidence::{Evidence, Joined, Outage, Removed, Spread, Stopped};
 use crate::options::Options;
 use crate::phase::{Phase, Stage};
 use crate::progress::Screen;
 use crate::runtime::Host;
 use crate::sampler::{self, Peaks};
-use crate::servers::{Server, WORK, Witnesses};
+use crate::servers::{Server, WORK, Witnesses, find};
+use crate::zone::TTL;
 
 /// The run, as far as it has come.
-#[derive(Debug)]
 pub(crate) struct Story<H: Host> {
     options: Options,
     screen: Arc<Screen>,
@@ -33,13 +33,15 @@ pub(crate) struct Story<H: Host> {
     outside: Handle,
     servers: Vec<Server>,
     witnesses: Arc<Witnesses>,
-    backends: BackendsSender,
+    directory: Directory,
     world: World<H>,
     clients: Crowd,
     ledger: Arc<Ledger>,
     samples: watch::Receiver<Stats>,
     peaks: Arc<Peaks>,
     stopped: Option<Stopped>,
+    outage: Option<Outage>,
+    joined: Option<Joined>,
     removed: Option<Removed>,
     spread: Option<Vec<Spread>>,
 }
@@ -61,8 +63,11 @@ impl<H: Host> Story<H> {
             witnesses.add(&server);
             servers.push(server);
         }
-        let (backends, resolver) = channel();
-        backends.send(servers.iter().map(Server::backend));
+        let (directory, resolver) = if options.fixed {
+            Directory::told(&servers)
+        } else {
+            Directory::dns::<H>(&servers, seed, &outside).await?
+        };
         let ledger = Arc::default();
         let connector = EchoConnector::<H>::new(Arc::clone(&ledger));
         let policy = policy(&options);
@@ -94,12 +99,14 @@ impl<H: Host> Story<H> {
             outside,
             servers,
             witnesses,
-            backends,
+            directory,
             world,
             ledger,
             samples,
             peaks,
             stopped: None,
+            outage: None,
+            joined: None,
             removed: None,
             spread: None,
         })
@@ -109,9 +116,15 @@ impl<H: Host> Story<H> {
     pub(crate) fn live_view(&self) -> impl Future<Output = ()> + use<H> {
         Arc::clone(&self.screen).follow::<H>(
             self.options.duration(),
+            self.options.share(),
             self.samples.clone(),
             Arc::clone(&self.witnesses),
         )
+    }
+
+    /// Where the pool finds the servers.
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.directory
     }
 
     /// Plays all phases but the end. May be dropped at any time, and the end be played after that.
@@ -119,6 +132,9 @@ impl<H: Host> Story<H> {
         self.all_up().await;
         self.one_down().await;
         self.back_again().await?;
+        if self.options.phases().contains(&Phase::NoDns) {
+            self.no_dns().await;
+        }
         self.swapped().await?;
         Ok(())
     }
@@ -160,7 +176,7 @@ impl<H: Host> Story<H> {
         self.world.stage.begin();
         let restarted = self.servers[STOPPED].listen().await;
         restarted.with_context(|| format!("{name} could not be started again"))?;
-        let online = |stats: &Stats| stats.backend(name).is_some_and(|it| it.online);
+        let online = |stats: &Stats| find(stats, name).is_some_and(|it| it.online);
         let found = self.see(online).await.is_some();
         // While claims wait nothing lies idle: if it serves none, something is wrong.
         let waiting = |stats: &Stats| stats.waiting > 0 && online(stats);
@@ -172,21 +188,56 @@ impl<H: Host> Story<H> {
         Ok(())
     }
 
+    async fn no_dns(&mut self) {
+        self.prepare(
+            Phase::NoDns,
+            format_args!("the DNS server is stopped, for longer than its answers hold ({TTL} s). What the pool knows it keeps."),
+        );
+        self.directory.stop().await;
+        let began = Instant::now();
+        self.world.stage.begin();
+        let hold = Duration::from_secs(TTL.into());
+        H::sleep(hold.max(self.options.share())).await;
+        let grown = async {
+            while !self.directory.is_stale() {
+                H::sleep(GLANCE).await;
+            }
+        };
+        let stale = H::in_time(PATIENCE, grown).await.is_some();
+        let stats = self.samples.borrow().clone();
+        let names = self.servers.iter().map(Server::name);
+        self.outage = Some(Outage {
+            lasted: began.elapsed(),
+            stale,
+            lost: names.filter(|name| find(&stats, name).is_none()).count(),
+        });
+    }
+
     async fn swapped(&mut self) -> anyhow::Result<()> {
         let newcomer = NAMES[self.options.servers];
         let name = self.servers[REMOVED].name();
+        let who = if self.options.fixed {
+            "the resolver"
+        } else {
+            "DNS is back. It"
+        };
         self.prepare(
             Phase::Swapped,
-            format_args!("the resolver names {newcomer}, and {name} no longer. {name} is drained; nothing in use is cut off."),
+            format_args!("{who} names {newcomer}, and {name} no longer. {name} is drained; nothing in use is cut off."),
         );
         let server = Server::start(newcomer, &self.outside).await;
         let server = server.with_context(|| format!("{newcomer} could not be started"))?;
         self.witnesses.add(&server);
         self.servers.push(server);
-        let named = self.servers.iter().skip(REMOVED + 1);
-        self.backends.send(named.map(Server::backend));
+        self.directory.list(&self.servers[REMOVED + 1..]).await?;
+        let listed = Instant::now();
         self.world.stage.begin();
-        let drained = self.see(|stats| stats.backend(name).is_none());
+        let online = self.see(|stats| find(stats, newcomer).is_some_and(|it| it.online));
+        self.joined = Some(Joined {
+            server: newcomer,
+            after: online.await.map(|_| listed.elapsed()),
+        });
+        let drained = self.see(|stats| find(stats, name).is_none());
         let drained = drained.await.is_some();
         let counts = self.servers[REMOVED].counts();
         let served_before = counts.served();
@@ -225,6 +276,7 @@ impl<H: Host> Story<H> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         Evidence {
+            phases: self.options.phases(),
             max_slots: self.options.slots,
             looks: self.peaks.looks(),
             slots_peak: self.peaks.slots(),
@@ -233,6 +285,8 @@ impl<H: Host> Story<H> {
             totals: self.world.pool.stats().totals,
             lent_twice: self.ledger.lent_twice(),
             stopped: self.stopped.take(),
+            outage: self.outage.take(),
+            joined: self.joined.take(),
             removed: self.removed.take(),
             spread: self.spread.take(),
             in_use_at_end: ended.map(|it| it.claimed),
@@ -251,12 +305,13 @@ impl<H: Host> Story<H> {
     /// Says that `phase` comes, and what happens in it.
     fn prepare(&self, phase: Phase, what: impl std::fmt::Display) {
         self.world.stage.prepare(phase);
-        self.screen.say(format_args!("{}: {what}", phase.title()));
+        let title = phase.title(self.options.phases());
+        self.screen.say(format_args!("{title}: {what}"));
     }
 
     /// Lets the clients work for one phase's share of the time.
     async fn linger(&self) {
-        H::sleep(self.options.duration() / Phase::TIMED).await;
+        H::sleep(self.options.share()).await;
     }
 
     /// Lets the clients work as long, and tells whether the pool's statistics showed something meanwhile.

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use crate::evidence::{Evidence, Spread, Stopped};
+use crate::evidence::{Evidence, Joined, Spread, Stopped};
 use crate::phase::Phase;
+use crate::report::short;
 
 /// One promise, and how it stands.
 #[derive(Debug)]
@@ -61,7 +62,7 @@ impl fmt::Display for Check {
 /// All that the pool promises and this run can check.
 impl Evidence {
     pub(crate) fn checks(&self) -> Vec<Check> {
-        vec![
+        let mut checks = vec![
             self.caps(),
             self.ends(),
             self.failures(),
@@ -69,10 +70,15 @@ impl Evidence {
             self.dead_connections(),
             self.down(),
             self.back(),
+            self.joining(),
             self.drained(),
             self.evenness(),
             self.goodbyes(),
-        ]
+        ];
+        if self.phases.contains(&Phase::NoDns) {
+            checks.insert(7, self.without_dns());
+        }
+        checks
     }
 
     fn caps(&self) -> Check {
@@ -191,6 +197,50 @@ impl Evidence {
         )
     }
 
+    fn without_dns(&self) -> Check {
+        let promise = "without DNS it goes on with what it knows";
+        let Some(outage) = &self.outage else {
+            return Check::open(promise, "it was too early to tell");
+        };
+        let row = self.tally.row(Phase::NoDns);
+        let mut seen = vec![format!(
+            "{} claims served in {} without an answer",
+            row.served(),
+            short(outage.lasted)
+        )];
+        if !outage.stale {
+            seen.push("what DNS had said never ran out".to_owned());
+        }
+        if outage.lost > 0 {
+            seen.push(format!("{} servers were lost", outage.lost));
+        }
+        if row.broken > 0 {
+            seen.push(format!("{} connections broke", row.broken));
+        }
+        let unharmed = row.failed == 0 && row.broken == 0 && outage.lost == 0;
+        Check::new(
+            promise,
+            unharmed && outage.stale && row.served() > 0,
+            seen.join("; "),
+        )
+    }
+
+    fn joining(&self) -> Check {
+        let promise = "a new server is found";
+        let Some(Joined { server, after }) = self.joined else {
+            return Check::open(promise, "no server came");
+        };
+        let served = self.served(Phase::Swapped, server);
+        let seen = match after {
+            Some(after) => format!(
+                "{server} was online within {}; {served} claims since",
+                short(after)
+            ),
+            None => format!("{server} was not found"),
+        };
+        Check::new(promise, after.is_some(), seen)
+    }
+
     fn drained(&self) -> Check {
         let promise = "a removed server is left alone";
         let Some(it) = &self.removed else {
@@ -255,7 +305,7 @@ impl Evidence {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::Removed;
+    use crate::evidence::{Outage, Removed};
     use crate::tally::Tally;
     use qorb_driver::stats::Totals;
     use std::time::Duration;
@@ -271,6 +321,7 @@ mod tests {
             (Phase::AllUp, "beta"),
             (Phase::OneDown, "alpha"),
             (Phase::BackAgain, "beta"),
+            (Phase::NoDns, "beta"),
         ];
         for (phase, server) in served {
             tally.ask();
@@ -281,7 +332,7 @@ mod tests {
         tally.ask();
         tally.refuse_at_end();
         let mut totals = Totals::default();
-        (totals.claims, totals.granted, totals.refused) = (5, 4, 1);
+        (totals.claims, totals.granted, totals.refused) = (6, 5, 1);
         (totals.opened, totals.closed) = (7, 7);
         let spread = [("beta", 3), ("gamma", 3), ("delta", 2)].map(|(server, slots)| Spread {
             server: server.to_owned(),
@@ -289,6 +340,7 @@ mod tests {
             share: slots,
         });
         Evidence {
+            phases: &Phase::ALL,
             max_slots: 8,
             looks: 100,
             slots_peak: 8,
@@ -298,9 +350,18 @@ mod tests {
             lent_twice: 0,
             stopped: Some(Stopped {
                 server: "beta",
-                killed: 1,
+                killed: 2,
                 found_again: Some(true),
                 needed: true,
+            }),
+            outage: Some(Outage {
+                lasted: Duration::from_secs(2),
+                stale: true,
+                lost: 0,
+            }),
+            joined: Some(Joined {
+                server: "delta",
+                after: Some(wait),
             }),
             removed: Some(Removed {
                 server: "alpha",
@@ -328,6 +389,10 @@ mod tests {
         evidence.stopped.as_mut().expect("it was")
     }
 
+    fn outage(evidence: &mut Evidence) -> &mut Outage {
+        evidence.outage.as_mut().expect("there was one")
+    }
+
     fn removed(evidence: &mut Evidence) -> &mut Removed {
         evidence.removed.as_mut().expect("it was")
     }
@@ -340,7 +405,7 @@ mod tests {
     #[test]
     fn each_promise_can_be_broken_in_each_way() {
         let wait = Duration::ZERO;
-        let cases: [(&str, Spoil); 20] = [
+        let cases: [(&str, Spoil); 23] = [
             ("slots never outnumber the cap", |it| it.slots_peak = 9),
             ("slots never outnumber the cap", |it| it.sockets_peak = 9),
             ("every claim ends exactly once", |it| it.tally.ask()),
@@ -359,6 +424,15 @@ mod tests {
             }),
             ("once back, it serves claims again", |it| {
                 stopped(it).found_again = Some(false);
+            }),
+            ("without DNS it goes on with what it knows", |it| {
+                outage(it).stale = false;
+            }),
+            ("without DNS it goes on with what it knows", |it| {
+                outage(it).lost = 1;
+            }),
+            ("a new server is found", |it| {
+                it.joined.as_mut().expect("it came").after = None;
             }),
             ("a removed server is left alone", |it| {
                 removed(it).drained = false;
@@ -388,25 +462,31 @@ mod tests {
         let mut evidence = good();
         evidence.tally.ask();
         evidence.tally.fail(Phase::OneDown, &"too late");
-        (evidence.totals.claims, evidence.totals.refused) = (6, 2);
+        (evidence.totals.claims, evidence.totals.refused) = (7, 2);
         let promise = "none fails while a server works";
         assert_eq!(amiss(&evidence), [(promise, Finding::Broken)]);
         let checks = evidence.checks();
         assert!(checks.iter().any(|it| it.seen.contains("too late")));
 
-        let claims: [(&str, Claim); 2] = [
+        let claims: [(&str, Claim); 3] = [
             ("no connection is lent twice", |tally, wait| {
                 tally.garble(Phase::AllUp, wait);
             }),
             ("a server that is down serves no claim", |tally, wait| {
                 tally.serve(Phase::OneDown, wait, "beta");
             }),
+            (
+                "without DNS it goes on with what it knows",
+                |tally, wait| {
+                    tally.break_off(Phase::NoDns, wait);
+                },
+            ),
         ];
         for (promise, claim) in claims {
             let mut evidence = good();
             evidence.tally.ask();
             claim(&mut evidence.tally, wait);
-            (evidence.totals.claims, evidence.totals.granted) = (6, 5);
+            (evidence.totals.claims, evidence.totals.granted) = (7, 6);
             assert_eq!(amiss(&evidence), [(promise, Finding::Broken)]);
         }
     }
@@ -437,8 +517,9 @@ mod tests {
     fn what_an_interrupted_run_did_not_come_to_is_left_open() {
         let mut evidence = good();
         (evidence.stopped, evidence.removed, evidence.spread) = (None, None, None);
+        (evidence.outage, evidence.joined) = (None, None);
         let amiss = amiss(&evidence);
-        assert_eq!(amiss.len(), 5);
+        assert_eq!(amiss.len(), 7);
         assert!(amiss.iter().all(|&(_, finding)| finding == Finding::Open));
     }
 }
