@@ -48,6 +48,19 @@ fn a_run_on_each_runtime_is_replayed_byte_for_byte() {
             assert!(said.contains(part), "\"{part}\" is missing");
         }
 
+        let dns = format!("{path}.dns");
+        let replayed = run(replay, &[&dns]);
+        let said = text(&replayed.stdout);
+        assert!(replayed.status.success(), "{said}");
+        for part in [
+            "is asked _echo._tcp.quickstart.test SRV",
+            "answers",
+            "have come",
+        ] {
+            assert!(said.contains(part), "\"{part}\" is missing");
+        }
+        fs::remove_file(&dns).unwrap();
+
         // Another history than the one that was written down is found out.
         let written = fs::read_to_string(&tape).expect("the tape");
         fs::write(

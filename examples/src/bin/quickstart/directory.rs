@@ -1,6 +1,8 @@
 //! How the pool learns where the servers are: by DNS, or told outright.
 
 use std::fmt;
+use std::fs::File;
+use std::io::BufWriter;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -27,18 +29,22 @@ pub(crate) struct Dns {
 }
 
 impl Directory {
-    /// DNS, where the pool asks for `servers`.
+    /// DNS, where the pool asks for `servers`. What the resolver does is written down on the `tape`, if there is one.
     pub(crate) async fn dns<H: Host>(
         servers: &[Server],
         seed: u64,
         outside: &Handle,
+        tape: Option<BufWriter<File>>,
     ) -> anyhow::Result<(Self, BoxedResolver)> {
         let mut server = NameServer::new(outside)?;
         server.publish(servers.iter().map(entry)).await?;
         let started = server.listen().await;
         started.context("the DNS server could not be started")?;
         let bootstrap = vec![server.address()];
-        let resolver = DnsResolver::<H>::new(SERVICE.into(), bootstrap, config()).seed(seed);
+        let mut resolver = DnsResolver::<H>::new(SERVICE.into(), bootstrap, config()).seed(seed);
+        if let Some(tape) = tape {
+            resolver = resolver.record(tape);
+        }
         let dns = Dns {
             resolver: resolver.stats_handle(),
             server,
@@ -140,7 +146,7 @@ mod tests {
         }
         for by_dns in [true, false] {
             let (mut directory, mut resolver) = if by_dns {
-                Directory::dns::<Tokio>(&servers[..2], 7, &outside).await?
+                Directory::dns::<Tokio>(&servers[..2], 7, &outside, None).await?
             } else {
                 Directory::told(&servers[..2])
             };
@@ -159,7 +165,8 @@ mod tests {
     async fn while_dns_is_stopped_what_it_said_grows_stale_and_is_kept() -> anyhow::Result<()> {
         let outside = Handle::current();
         let servers = [Server::start("alpha", &outside).await?];
-        let (mut directory, mut resolver) = Directory::dns::<Tokio>(&servers, 7, &outside).await?;
+        let (mut directory, mut resolver) =
+            Directory::dns::<Tokio>(&servers, 7, &outside, None).await?;
         next(&mut resolver).await;
         assert!(!directory.is_stale());
         let Directory::Dns(Dns { server, .. }) = &directory else {

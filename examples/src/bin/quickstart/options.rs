@@ -42,7 +42,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 12, value_name = "N")]
     pub(crate) slots: usize,
 
-    /// Writes down all that the pool decides, for `replay`
+    /// Writes down all that the pool decides, and in FILE.dns what its resolver does, for `replay`
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,
 

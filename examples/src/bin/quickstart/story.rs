@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::future::Future;
 use std::io::BufWriter;
+use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -66,7 +67,12 @@ impl<H: Host> Story<H> {
         let (directory, resolver) = if options.fixed {
             Directory::told(&servers)
         } else {
-            Directory::dns::<H>(&servers, seed, &outside).await?
+            let tape = options.record.as_ref().map(|path| {
+                let mut path = path.clone().into_os_string();
+                path.push(".dns");
+                tape(path.as_ref())
+            });
+            Directory::dns::<H>(&servers, seed, &outside, tape.transpose()?).await?
         };
         let ledger = Arc::default();
         let connector = EchoConnector::<H>::new(Arc::clone(&ledger));
@@ -76,8 +82,7 @@ impl<H: Host> Story<H> {
             .policy(policy)
             .seed(seed);
         if let Some(path) = &options.record {
-            let file = File::create(path).with_context(|| path.display().to_string())?;
-            builder = builder.record(BufWriter::new(file));
+            builder = builder.record(tape(path)?);
         }
         let built = builder.build();
         // Where the system has no tracer, the pool works without its probes.
@@ -335,6 +340,11 @@ impl<H: Host> Story<H> {
         let stats = seen?.ok()?;
         Some(stats.clone())
     }
+}
+
+fn tape(path: &Path) -> anyhow::Result<BufWriter<File>> {
+    let file = File::create(path).with_context(|| path.display().to_string())?;
+    Ok(BufWriter::new(file))
 }
 
 /// A policy for a short show: it looks around more often than one would in earnest.
