@@ -150,6 +150,8 @@ fn an_empty_answer_is_believed_and_the_backends_go() {
     let zone = "_db._tcp.x 30 SRV 0 1 5 a.x; a.x 30 A 10.1.0.1";
     world.live(&[(1, zone)], s(1));
     assert_eq!(world.live(&[(1, "")], s(60)), ["30s backends"]);
+    // Its targets are of no interest any more.
+    assert_eq!(world.stats().questions.len(), 1);
     // And they come again when there are some: it is asked as often as the zone says.
     assert_eq!(
         world.live(&[(1, zone)], s(10)),

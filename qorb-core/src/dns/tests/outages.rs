@@ -71,6 +71,8 @@ fn what_is_kept_is_kept_no_longer_than_the_operator_says() {
         told,
         ["expired a.x A", "expired b.x A", "expired _db._tcp.x SRV"]
     );
+    // Nor are the addresses of targets asked for that nobody names.
+    assert_eq!(world.stats().questions.len(), 1);
     let named = world.live(&[(1, ZONE)], s(25));
     assert_eq!(named.len(), 1);
     assert_eq!(world.backends(), BOTH);
