@@ -316,9 +316,11 @@ fn lifetime(ttl: u32) -> Duration {
 fn failure_of(code: ResponseCode) -> Option<Reply> {
     match code {
         ResponseCode::NoError | ResponseCode::NXDomain => None,
-        ResponseCode::FormErr | ResponseCode::NotImp | ResponseCode::BADVERS => {
-            Some(Reply::NoEdns(Failure::Code(name_of(code))))
-        }
+        // BADVERS and BADSIG are one number; we sign nothing.
+        ResponseCode::FormErr
+        | ResponseCode::NotImp
+        | ResponseCode::BADVERS
+        | ResponseCode::BADSIG => Some(Reply::NoEdns(Failure::Code(name_of(code)))),
         _ => Some(Reply::Failed(Failure::Code(name_of(code)))),
     }
 }
@@ -331,7 +333,7 @@ fn name_of(code: ResponseCode) -> &'static str {
         ResponseCode::NotImp => "NOTIMP",
         ResponseCode::Refused => "REFUSED",
         ResponseCode::NotAuth => "NOTAUTH",
-        ResponseCode::BADVERS => "BADVERS",
+        ResponseCode::BADVERS | ResponseCode::BADSIG => "BADVERS",
         ResponseCode::BADCOOKIE => "BADCOOKIE",
         _ => "an error that is none of the usual",
     }

@@ -137,6 +137,30 @@ fn records_beyond_the_limit_are_not_read() {
 }
 
 #[test]
+fn the_limit_is_for_all_sections_together() {
+    let mut world = World::new(1, v4());
+    world.outputs();
+    let half = MAX_RECORDS as u16 / 2;
+    over_tcp(&mut world, SRV, |question| {
+        let mut bytes = Bytes::to(question, half).srv(&[1, b'a', 1, b'x', 0]);
+        bytes.0[8..10].copy_from_slice(&half.to_be_bytes());
+        bytes.0[10..12].copy_from_slice(&[0, 1]);
+        // All but one of the answers, all authorities, and then an address of the target.
+        for _ in 0..2 * half - 1 {
+            bytes
+                .0
+                .extend([0, 0, 1, 0, 1, 0, 0, 0, 9, 0, 4, 10, 1, 0, 1]);
+        }
+        bytes.0.extend([
+            1, b'a', 1, b'x', 0, 0, 1, 0, 1, 0, 0, 0, 9, 0, 4, 10, 1, 0, 1,
+        ]);
+        bytes
+    });
+    // That one was not read.
+    world.expect(&["close 1: _db._tcp.x SRV over TCP", "ask 1: a.x A"]);
+}
+
+#[test]
 fn a_service_of_servers_has_a_limit_too() {
     let config = Config {
         resolver_service: Some("_dns._udp.x".into()),
@@ -185,19 +209,41 @@ fn names_that_point_at_themselves_at_each_other_or_past_the_end_are_no_names() {
 }
 
 #[test]
-fn a_packet_of_nothing_but_pointers_costs_no_more_than_its_length() {
-    // 32,000 pointers, each to the one before, and as many records as there could be, each named by the last.
-    let mut world = World::new(1, v4());
-    world.outputs();
-    over_tcp(&mut world, SRV, |question| {
-        let mut bytes = Bytes::to(question, u16::MAX);
-        while bytes.0.len() < 60_000 {
-            let at = (bytes.0.len() as u16 - 2).min(0x3FFF);
-            bytes.0.extend((0xC000 | at).to_be_bytes());
+fn a_name_of_very_many_pointers_is_none() {
+    // Pointers each to the one before, the first to the name that was asked for; and a record named by the last.
+    let answered = |pointers: u16| {
+        let mut world = World::of(&Subject::Host("x".into(), 5), 1, v4());
+        world.outputs();
+        let exchange = world.sent(1, "x A");
+        let mut bytes = Bytes::to(&world.open[&exchange].message, 2);
+        // They lie in a record of a sort that nobody asked for.
+        let mut chain = Vec::new();
+        let start = bytes.0.len() as u16 + 12;
+        for pointer in 0..pointers {
+            let to = if pointer == 0 {
+                12
+            } else {
+                start + 2 * (pointer - 1)
+            };
+            chain.extend((0xC000 | to).to_be_bytes());
         }
-        bytes
-    });
-    assert_eq!(world.told(&["lookup failed"]).len(), 1);
+        bytes = bytes.record(16, 30, &chain);
+        let owner = bytes.0.len();
+        bytes = bytes.a([10, 1, 0, 1]);
+        let last = 0xC000 | (start + 2 * (pointers - 1));
+        bytes.0[owner..owner + 2].copy_from_slice(&last.to_be_bytes());
+        world.packet(exchange, server(1), &bytes.0);
+        world.outputs();
+        (world.backends(), world.told(&["failed 1"]))
+    };
+    let (backends, _) = answered(200);
+    assert_eq!(backends, "x=10.1.0.1:5 p0 w1");
+    let (backends, told) = answered(300);
+    assert_eq!(backends, "nothing");
+    assert_eq!(
+        told,
+        ["failed 1 x A: the answer cannot be read: a name goes on for ever"]
+    );
 }
 
 #[test]

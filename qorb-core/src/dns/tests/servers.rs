@@ -308,6 +308,22 @@ fn a_server_that_does_not_know_edns_is_asked_without_from_then_on() {
 }
 
 #[test]
+fn a_code_whose_upper_bits_are_elsewhere_is_understood() {
+    // BADVERS is 16; its lower four bits say "no error" (RFC 6891, section 6.1.3).
+    let mut world = World::new(1, v4());
+    world.outputs();
+    let exchange = world.sent(1, SRV);
+    let mut reply = Reply::to(&world.open[&exchange].message, "");
+    reply.0.metadata.response_code = ResponseCode::BADVERS;
+    reply.0.set_edns(hickory_proto::op::Edns::new());
+    world.packet(exchange, server(1), &reply.packet());
+    world.expect(&[
+        "close 1: _db._tcp.x SRV",
+        "ask 1: _db._tcp.x SRV without EDNS",
+    ]);
+}
+
+#[test]
 fn an_answer_after_its_time_and_a_second_answer_are_ignored_and_counted() {
     let mut world = World::new(1, v4());
     world.outputs();

@@ -7,7 +7,8 @@ fn each_servers_record_each_backends_ttl_and_when_each_is_asked_next() {
     let mut world = World::new(3, v4());
     world.outputs();
     world.answer(1, SRV, "REFUSED");
-    let reply = "_db._tcp.x 30 SRV 0 1 5 a.x; + a.x 20 A 10.1.0.1";
+    // A target of a dot is a record, and no backend.
+    let reply = "_db._tcp.x 30 SRV 0 1 5 a.x; _db._tcp.x 30 SRV 0 1 5 .; + a.x 20 A 10.1.0.1";
     world.answer(2, SRV, reply);
     world.pass(s(5));
     let stats = world.stats();
@@ -37,7 +38,7 @@ fn each_servers_record_each_backends_ttl_and_when_each_is_asked_next() {
     assert_eq!(
         questions.collect::<Vec<_>>(),
         [
-            ("_db._tcp.x SRV".into(), Some(1), s(25), 0),
+            ("_db._tcp.x SRV".into(), Some(2), s(25), 0),
             ("a.x A".into(), Some(1), ms(17_500), 0),
         ]
     );
