@@ -227,6 +227,23 @@ fn what_was_said_of_an_alias_is_not_said_of_what_it_stands_for() {
 }
 
 #[test]
+fn an_alias_for_what_is_not_there_is_an_empty_answer() {
+    // RFC 2308, section 2: the code, and the SOA, are about where the alias leads.
+    for (reply, again) in [
+        ("NXDOMAIN; db.x 7 CNAME other.y", "10s"),
+        ("db.x 7 CNAME other.y; ! y 30 SOA 30", "7s"),
+        ("NXDOMAIN; db.x 60 CNAME other.y; ! y 30 SOA 5", "5s"),
+    ] {
+        let mut world = World::of(&Subject::Host("db.x".into(), 5), 1, v4());
+        world.outputs();
+        let outputs = world.answer(1, "db.x A", reply);
+        assert_eq!(outputs, ["backends", "close 1: db.x A"], "{reply}");
+        // Which is kept no longer than the alias.
+        assert_eq!(world.pass(s(10))[0], format!("{again} ask 1: db.x A"));
+    }
+}
+
+#[test]
 fn cnames_in_a_circle_are_a_failure() {
     let subject = Subject::Host("db.x".into(), 5);
     let mut world = World::of(&subject, 1, v4());
