@@ -253,7 +253,7 @@ impl Said {
 fn name(n: u8, sent: &Sent) -> Name {
     match n {
         0..100 => sent.name.clone(),
-        100..200 => host_name(n % (2 * HOSTS)),
+        100..200 => host_name(n % HOSTS),
         200..210 => Name::root(),
         210..215 => parse(SERVICE),
         215..220 => parse(SERVERS),
