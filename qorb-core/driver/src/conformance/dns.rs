@@ -22,8 +22,8 @@ use crate::runtime::{Network, Runtime};
 
 const SERVICE: &str = "_db._tcp.lab";
 
-/// Asks all the time, and gives a server that is silent up soon.
-fn config() -> DnsResolverConfig {
+/// Asks all the time, and gives a server that is silent up soon. Where it is not needed it would only take the others' time.
+fn eager() -> DnsResolverConfig {
     DnsResolverConfig {
         query_interval: Duration::from_millis(20),
         query_retry_if_no_records_found: Duration::from_millis(20),
@@ -37,8 +37,9 @@ fn pool<H: Harness<Runtime: Network>, D: DialTcp + Default>(
     lab: &Lab<H>,
     service: &str,
     servers: &[SocketAddr],
+    config: DnsResolverConfig,
 ) -> (TcpPool<H, D>, StatsHandle) {
-    let resolver = DnsResolver::<H::Runtime>::new(service.into(), servers.to_vec(), config());
+    let resolver = DnsResolver::<H::Runtime>::new(service.into(), servers.to_vec(), config);
     let stats = resolver.stats_handle();
     (lab.pool_of::<D>(resolver, policy(1)), stats)
 }
@@ -59,7 +60,12 @@ fn places<C: Connection, R: Runtime>(pool: &Pool<C, R>) -> Vec<SocketAddr> {
 pub fn a_service_is_found<H: Harness<Runtime: Network>, D: DialTcp + Default>() {
     let (lab, server, names) = (Lab::<H>::start(), Server::start(), NameServer::start());
     names.tell(SERVICE, &[("db.lab", server.address())]);
-    let (pool, _) = pool::<H, D>(&lab, SERVICE, &[names.address()]);
+    let (pool, _) = pool::<H, D>(
+        &lab,
+        SERVICE,
+        &[names.address()],
+        DnsResolverConfig::default(),
+    );
     lab.run(async {
         use_once(&lab.rt, &pool).await;
         assert_eq!(pool.stats().backends[0].backend.name.as_str(), "db.lab");
@@ -74,7 +80,8 @@ pub fn a_host_is_found_by_its_address<H: Harness<Runtime: Network>, D: DialTcp +
     names.tell(SERVICE, &[("db.lab", server.address())]);
     let (host, port) = ("db.lab".into(), server.address().port());
     let servers = vec![names.address()];
-    let resolver = DnsResolver::<H::Runtime>::host(host, port, servers, config());
+    let resolver =
+        DnsResolver::<H::Runtime>::host(host, port, servers, DnsResolverConfig::default());
     let pool = lab.pool_of::<D>(resolver, policy(1));
     lab.run(use_once(&lab.rt, &pool));
 }
@@ -88,7 +95,12 @@ pub fn a_long_answer_comes_over_tcp<H: Harness<Runtime: Network>, D: DialTcp + D
         .map(|host| (host.as_str(), server.address()))
         .collect();
     names.tell(SERVICE, &hosts);
-    let (pool, _) = pool::<H, D>(&lab, SERVICE, &[names.address()]);
+    let (pool, _) = pool::<H, D>(
+        &lab,
+        SERVICE,
+        &[names.address()],
+        DnsResolverConfig::default(),
+    );
     lab.run(async {
         until(&lab.rt, || pool.stats().backends.len() == hosts.len()).await;
         assert!(names.heard().iter().any(|it| it.tcp));
@@ -107,7 +119,7 @@ where
     silent.behave(Manner::Silent);
     names.tell(SERVICE, &[("db.lab", server.address())]);
     let servers = [silent.address(), names.address()];
-    let (pool, _) = pool::<H, D>(&lab, SERVICE, &servers);
+    let (pool, _) = pool::<H, D>(&lab, SERVICE, &servers, DnsResolverConfig::default());
     lab.run(async {
         use_once(&lab.rt, &pool).await;
         assert!(!silent.heard().is_empty());
@@ -123,7 +135,12 @@ where
     let (lab, server, names) = (Lab::<H>::start(), Server::start(), NameServer::start());
     names.tell(SERVICE, &[("db.lab", server.address())]);
     let down = NameServer::start().address();
-    let (pool, _) = pool::<H, D>(&lab, SERVICE, &[down, names.address()]);
+    let (pool, _) = pool::<H, D>(
+        &lab,
+        SERVICE,
+        &[down, names.address()],
+        DnsResolverConfig::default(),
+    );
     lab.run(use_once(&lab.rt, &pool));
 }
 
@@ -135,7 +152,7 @@ where
 {
     let (lab, server, names) = (Lab::<H>::start(), Server::start(), NameServer::start());
     names.tell(SERVICE, &[("db.lab", server.address())]);
-    let (_pool, _) = pool::<H, D>(&lab, SERVICE, &[names.address()]);
+    let (_pool, _) = pool::<H, D>(&lab, SERVICE, &[names.address()], eager());
     lab.run(until(&lab.rt, || names.heard().len() >= 100));
     let heard = names.heard();
     let distinct = |of: fn(&(u16, u16)) -> u16, from: &[(u16, u16)]| {
@@ -176,7 +193,12 @@ where
     names.tell("rogue", &[("rogue.lab", rogue.address())]);
     names.tell(SERVICE, &[("db.lab", server.address())]);
     names.behave(Manner::Attacked(rogue.address().port()));
-    let (pool, stats) = pool::<H, D>(&lab, SERVICE, &[names.address()]);
+    let (pool, stats) = pool::<H, D>(
+        &lab,
+        SERVICE,
+        &[names.address()],
+        DnsResolverConfig::default(),
+    );
     lab.run(async {
         use_once(&lab.rt, &pool).await;
         let strays = stats.stats().strays;
@@ -192,7 +214,7 @@ pub fn backends_outlive_an_outage<H: Harness<Runtime: Network>, D: DialTcp + Def
     let (lab, names) = (Lab::<H>::start(), NameServer::start());
     let (old, new) = (Server::start(), Server::start());
     names.tell(SERVICE, &[("old.lab", old.address())]);
-    let (pool, stats) = pool::<H, D>(&lab, SERVICE, &[names.address()]);
+    let (pool, stats) = pool::<H, D>(&lab, SERVICE, &[names.address()], eager());
     lab.run(async {
         use_once(&lab.rt, &pool).await;
         names.behave(Manner::Silent);
@@ -216,7 +238,7 @@ pub fn backends_outlive_an_outage<H: Harness<Runtime: Network>, D: DialTcp + Def
 pub fn an_empty_answer_is_believed<H: Harness<Runtime: Network>, D: DialTcp + Default>() {
     let (lab, server, names) = (Lab::<H>::start(), Server::start(), NameServer::start());
     names.tell(SERVICE, &[("db.lab", server.address())]);
-    let (pool, _) = pool::<H, D>(&lab, SERVICE, &[names.address()]);
+    let (pool, _) = pool::<H, D>(&lab, SERVICE, &[names.address()], eager());
     lab.run(async {
         use_once(&lab.rt, &pool).await;
         names.tell(SERVICE, &[]);
@@ -249,8 +271,8 @@ where
     silent.behave(Manner::Silent);
     stalls.behave(Manner::Stalling);
     let servers = vec![silent.address(), stalls.address()];
-    let patient = DnsResolverConfig::default();
-    let resolver = DnsResolver::<H::Runtime>::new(SERVICE.into(), servers, patient);
+    let config = DnsResolverConfig::default();
+    let resolver = DnsResolver::<H::Runtime>::new(SERVICE.into(), servers, config);
     let alive = Arc::new(());
     let pool = lab.pool_of::<D>(Watched(resolver, Arc::clone(&alive)), policy(1));
     lab.run(async {
@@ -271,8 +293,18 @@ pub fn two_pools_find_their_services<H: Harness<Runtime: Network>, D: DialTcp + 
     let (one, other) = (Server::start(), Server::start());
     names.tell("_one._tcp.lab", &[("one.lab", one.address())]);
     names.tell("_other._tcp.lab", &[("other.lab", other.address())]);
-    let (first, _) = pool::<H, D>(&lab, "_one._tcp.lab", &[names.address()]);
-    let (second, _) = pool::<H, D>(&lab, "_other._tcp.lab", &[names.address()]);
+    let (first, _) = pool::<H, D>(
+        &lab,
+        "_one._tcp.lab",
+        &[names.address()],
+        DnsResolverConfig::default(),
+    );
+    let (second, _) = pool::<H, D>(
+        &lab,
+        "_other._tcp.lab",
+        &[names.address()],
+        DnsResolverConfig::default(),
+    );
     lab.run(async {
         use_once(&lab.rt, &first).await;
         use_once(&lab.rt, &second).await;
