@@ -4,6 +4,10 @@
 //! A fuzzer's bytes are read as a [`Script`]: a policy, a seed, and things that happen. [`run`] lets them
 //! happen to the real machine, recounts everything after each, and in the end lets faults stop and sees
 //! whether everything comes right. A breach panics, with the number of the promise where there is one.
+//!
+//! The resolver is treated likewise, in [`dns`].
+
+pub mod dns;
 
 mod owner;
 

@@ -22,7 +22,7 @@
 //!
 //! # How to write an adapter
 //!
-//! An adapter for another runtime takes an afternoon. It is a crate that depends on this one, and it holds four things.
+//! An adapter for another runtime takes an afternoon. It is a crate that depends on this one, and it holds five things.
 //!
 //! **1. The runtime**, a cheap handle that implements [`Runtime`](runtime::Runtime):
 //!
@@ -47,7 +47,13 @@
 //! **3. Its connectors**, with the feature `sockets`. Streams that have an associated `connect` need one line,
 //! `connectors!`; for others, implement `connectors::tcp::DialTcp` and `connectors::unix::DialUnix`. Sockets must not block.
 //!
-//! **4. What is re-exported**, so that users depend on nothing else, and may change runtimes by changing one line. With `Mine` for
+//! **4. Its sockets**, with the feature `dns`, which finds backends by DNS: the runtime implements [`Network`](runtime::Network) as well. `watch` takes a UDP
+//! socket that the driver has opened and sent from, and `connect` opens a TCP connection; what both give back is polled ([`Datagrams`](runtime::Datagrams),
+//! [`Bytes`](runtime::Bytes)). Each query has a socket of its own for some milliseconds, so that watching one should be cheap, and dropping it closes
+//! it at once. An adapter's users are given the resolver by an alias in its `resolvers::dns`: `type DnsResolver =
+//! qorb_driver::resolvers::dns::DnsResolver<Mine>`. A runtime that has no sockets leaves it out; pools as such do without.
+//!
+//! **5. What is re-exported**, so that users depend on nothing else, and may change runtimes by changing one line. With `Mine` for
 //! the runtime, and [`pools!`] for the types of pools on it:
 //!
 //! ```
@@ -79,8 +85,8 @@
 //! # fn main() {}
 //! ```
 //!
-//! It passes the driver's features on, under their own names: `probes` and `tracing`, on by default, and `recorder`, which is
-//! not.
+//! It passes the driver's features on, under their own names: `dns`, `probes` and `tracing`, on by default, and `recorder`,
+//! which is not.
 //!
 //! Then hold it to the suite, `conformance` (behind the feature of that name): it says what a runtime does wrong before its users do.
 //! `qorb-tokio` is an adapter as it should be; the one below is a runtime in full, with its own executor, timers and sockets, as

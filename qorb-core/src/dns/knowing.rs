@@ -187,8 +187,10 @@ impl Resolver {
             return;
         }
         let found = self.service.sightings(&self.entries, self.now);
-        // With nothing to name there is no hurry, and each answer that is awaited comes, or fails.
+        // With nothing to name there is no hurry, and each answer that is awaited comes, or fails, which is news again. To look at
+        // all of them after each would cost the square of their number.
         if unsettled && found.as_ref().is_none_or(|it| it.all.is_empty()) {
+            self.changed_since = None;
             return;
         }
         self.changed_since = None;

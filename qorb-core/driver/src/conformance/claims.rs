@@ -174,6 +174,7 @@ where
     impatient.claim_timeout = PATIENCE;
     let pool = lab.pool::<D>(&server, impatient);
     lab.run(async {
+        pool.ready(1).await.unwrap();
         let held = pool.claim().await.unwrap();
         // The policy's patience, and a claim's own.
         for claim in [pool.claim(), pool.claim_within(PATIENCE)] {

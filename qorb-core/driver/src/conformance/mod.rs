@@ -1,6 +1,6 @@
 //! One suite of tests for every runtime. An adapter that passes it keeps what pools promise.
 //!
-//! The tests are written once, against [`Runtime`], real TCP on loopback and, where there are any, Unix sockets. Their servers are threads that know
+//! The tests are written once, against [`Runtime`] (and [`Network`](crate::runtime::Network), for finding backends by DNS), real UDP and TCP on loopback and, where there are any, Unix sockets. Their servers are threads that know
 //! no runtime. What a runtime must be started with, its author says in a [`Harness`]; the macro
 //! [`conformance_suite!`](crate::conformance_suite) then makes one `#[test]` of each case, under the same name everywhere:
 //!
@@ -11,8 +11,8 @@
 //! use qorb_driver::conformance::Harness;
 //! # use qorb_driver::connectors::tcp::DialTcp;
 //! # #[cfg(unix)] use qorb_driver::connectors::unix::DialUnix;
-//! # use qorb_driver::runtime::{Runtime, Timer};
-//! # use std::{pin::Pin, task::{Context, Poll}, time::Instant};
+//! # use qorb_driver::runtime::{Bytes, Datagrams, Network, Runtime, Timer};
+//! # use std::{net::UdpSocket, pin::Pin, task::{Context, Poll}, time::Instant};
 //! # #[derive(Clone)] struct Mine;
 //! # struct MineTimer;
 //! # impl Mine {
@@ -31,6 +31,20 @@
 //! #     fn spawn(&self, _: impl Future<Output = ()> + Send + 'static) { loop {} }
 //! #     fn timer(&self) -> MineTimer { loop {} }
 //! #     fn within<T>(&self, _: impl FnOnce() -> T) -> T { loop {} }
+//! # }
+//! # struct MySocket;
+//! # impl Datagrams for MySocket {
+//! #     fn poll_receive(&mut self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>> { loop {} }
+//! # }
+//! # impl Bytes for MySocket {
+//! #     fn poll_read(&mut self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> { loop {} }
+//! #     fn poll_write(&mut self, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> { loop {} }
+//! # }
+//! # impl Network for Mine {
+//! #     type Udp = MySocket;
+//! #     type Tcp = MySocket;
+//! #     fn watch(&self, _: UdpSocket) -> io::Result<MySocket> { loop {} }
+//! #     async fn connect(&self, _: SocketAddr) -> io::Result<MySocket> { loop {} }
 //! # }
 //! # #[derive(Default)] struct Dial;
 //! # impl DialTcp for Dial {
@@ -86,6 +100,7 @@ pub mod claims;
 pub mod connectors;
 pub mod crowds;
 pub mod decisions;
+pub mod dns;
 pub mod endings;
 pub mod hooks;
 pub mod panics;
@@ -94,6 +109,7 @@ pub mod tasks;
 pub mod timers;
 
 mod lab;
+mod nameserver;
 mod rigged;
 mod server;
 
@@ -236,6 +252,19 @@ macro_rules! conformance_suite {
                 a_tcp_connector_refuses_a_backend_on_a_unix_socket
                 a_connect_that_is_refused_says_so
             }
+            $crate::conformance_suite! { @dns $harness, $dial;
+                a_service_is_found
+                a_host_is_found_by_its_address
+                a_long_answer_comes_over_tcp
+                one_server_is_silent_and_another_answers
+                one_server_is_down_and_another_answers
+                each_query_has_an_id_and_a_port_of_its_own
+                forged_answers_are_ignored_and_counted
+                backends_outlive_an_outage
+                an_empty_answer_is_believed
+                a_pool_dropped_while_it_asks_leaves_nothing_open
+                two_pools_find_their_services
+            }
             #[cfg(unix)]
             $crate::conformance_suite! { @connectors $harness, $dial;
                 sockets_do_not_block
@@ -270,6 +299,7 @@ mod tests {
             include_str!("connectors.rs"),
             include_str!("crowds.rs"),
             include_str!("decisions.rs"),
+            include_str!("dns.rs"),
             include_str!("endings.rs"),
             include_str!("hooks.rs"),
             include_str!("panics.rs"),

@@ -3,16 +3,16 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
-use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use qorb_driver::connectors::tcp::DialTcp;
-use qorb_driver::runtime::{Runtime, Timer};
+use qorb_driver::runtime::{Bytes, Datagrams, Network, Runtime, Timer};
 
 /// A handle to the runtime. Pools hold it, and tasks hold pools, so it does not own the thread.
 #[derive(Clone, Default)]
@@ -260,6 +260,78 @@ impl Timer for TinyTimer {
 impl Drop for TinyTimer {
     fn drop(&mut self) {
         self.strike_off();
+    }
+}
+
+/// Sockets of the standard library, looked at every millisecond. A runtime with a reactor would be told.
+impl Network for Tiny {
+    type Udp = TinySocket<UdpSocket>;
+    type Tcp = TinySocket<TcpStream>;
+
+    fn watch(&self, socket: UdpSocket) -> io::Result<Self::Udp> {
+        Ok(self.watched(socket))
+    }
+
+    async fn connect(&self, address: SocketAddr) -> io::Result<Self::Tcp> {
+        let stream = Dial.dial(address).await?;
+        Ok(self.watched(stream))
+    }
+}
+
+impl Tiny {
+    fn watched<S>(&self, socket: S) -> TinySocket<S> {
+        TinySocket {
+            socket,
+            timer: self.timer(),
+        }
+    }
+}
+
+pub(crate) struct TinySocket<S> {
+    socket: S,
+    timer: TinyTimer,
+}
+
+impl<S> TinySocket<S> {
+    /// Does `work`, which does not block, once it can be done.
+    fn poll<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut work: impl FnMut(&mut S) -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        loop {
+            match work(&mut self.socket) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done),
+            }
+            let mut timer = Pin::new(&mut self.timer);
+            timer
+                .as_mut()
+                .reset(Instant::now() + Duration::from_millis(1));
+            if timer.poll_elapsed(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+impl Datagrams for TinySocket<UdpSocket> {
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<(usize, SocketAddr)>> {
+        self.poll(cx, |socket| socket.recv_from(buffer))
+    }
+}
+
+impl Bytes for TinySocket<TcpStream> {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.poll(cx, |stream| stream.read(buffer))
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll(cx, |stream| stream.write(bytes))
     }
 }
 
