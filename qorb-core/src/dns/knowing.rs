@@ -186,11 +186,12 @@ impl Resolver {
         if unsettled && !self.has_waited(since) {
             return;
         }
+        // With nothing to name there is no hurry, and each answer that is awaited comes, or fails.
+        if unsettled && !self.entries.values().any(Entry::has_addresses) {
+            return;
+        }
         let found = self.service.sightings(&self.entries, self.now);
-        // With nothing to name there is no hurry, and each answer that is awaited comes, or fails, which is news again. To look at
-        // all of them after each would cost the square of their number.
         if unsettled && found.as_ref().is_none_or(|it| it.all.is_empty()) {
-            self.changed_since = None;
             return;
         }
         self.changed_since = None;
