@@ -8,7 +8,7 @@ use qorb_dns_servers::home::Home;
 use qorb_dns_servers::server::Server;
 use qorb_dns_servers::zone::Zone;
 
-const ONE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1));
+const ONE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const TWO: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 const THREE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3));
 

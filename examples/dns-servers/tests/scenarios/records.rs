@@ -9,7 +9,7 @@ use qorb_dns_servers::server::Server;
 use qorb_dns_servers::zone::Zone;
 use qorb_driver::resolvers::dns::{DnsResolverConfig, Families};
 
-const ONE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1));
+const ONE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const TWO: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 const SIX: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 

@@ -10,7 +10,7 @@ use qorb_dns_servers::server::{BOUND, Place, Server};
 use qorb_dns_servers::zone::Zone;
 use qorb_driver::resolvers::dns::DnsResolverConfig;
 
-const ONE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1));
+const ONE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const TWO: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 const THREE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3));
 
