@@ -71,8 +71,8 @@ fn options(address: SocketAddr, zone: &Zone) -> String {
         origin = zone.origin(),
     );
     if rustix::process::getuid().is_root() {
-        // It would become a user to whom its folder is closed.
-        text.push_str("user=root\n");
+        // It would become a user to whom its folder is closed, and who is not killed when its parent ends.
+        text.push_str("user=root\ngroup=root\n");
     }
     for record in zone.records() {
         let name = &record.name;

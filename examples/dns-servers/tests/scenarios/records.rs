@@ -52,11 +52,16 @@ pub(crate) fn priorities_and_weights_reach_claims<S: Server, R: Home>() {
 
 pub(crate) fn every_address_of_a_target_is_a_backend<S: Server, R: Home>() {
     let echoes = Echo::together([ONE, TWO, SIX]);
-    let server = S::start(&many_addresses(&echoes));
+    let mut server = S::start(&many_addresses(&echoes));
     let bench = Bench::<R>::of_service("_db._tcp", &[server.address()], often());
     bench.serves(&echoes.each_ref().map(Echo::address));
     let names = bench.dns().backends.into_iter().map(|it| it.backend.name);
     assert!(names.into_iter().all(|it| it.as_str() == "db.pool.test"));
+
+    server.publish(&many_addresses(&echoes[1..2]));
+    bench.serves(&[echoes[1].address()]);
+    server.publish(&many_addresses(&echoes[1..]));
+    bench.serves(&[echoes[1].address(), echoes[2].address()]);
 }
 
 pub(crate) fn families_are_heeded<S: Server, R: Home>() {
@@ -73,7 +78,7 @@ pub(crate) fn families_are_heeded<S: Server, R: Home>() {
     }
 }
 
-fn many_addresses(echoes: &[Echo; 3]) -> Zone {
+fn many_addresses(echoes: &[Echo]) -> Zone {
     let zone = Zone::new().service("_db._tcp", "db", echoes[0].port());
     let addresses = echoes.iter().map(|it| it.address().ip());
     addresses.fold(zone, |zone, address| zone.address("db", address))
