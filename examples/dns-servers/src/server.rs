@@ -1,6 +1,5 @@
 //! What a scenario asks of a DNS server, whoever wrote it; and how to find out that it serves.
 
-use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -74,12 +73,8 @@ pub fn serves(address: SocketAddr, zone: &Zone) -> bool {
     socket.set_read_timeout(patience).expect("a socket");
     let mut answer = [0; 512];
     let asked = socket.send(&question(&zone.marker()));
-    let length = match asked.and_then(|_| socket.recv(&mut answer)) {
-        Ok(length) => length,
-        // Nobody listens yet.
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => return false,
-        Err(_) => 0,
-    };
+    // While nobody listens there, the system says so.
+    let length = asked.and_then(|_| socket.recv(&mut answer)).unwrap_or(0);
     let answers = u16::from_be_bytes([answer[6], answer[7]]);
     length > HEADER && answers > 0
 }

@@ -97,7 +97,7 @@ pub(crate) fn a_server_that_refuses_is_passed_over<S: Server, R: Home>() {
 pub(crate) fn servers_are_found_by_a_service<S: Server, R: Home>() {
     let [one, two] = Echo::together([ONE, TWO]);
     let mut first = S::start(&zone(&[&one]));
-    let second = S::start(&zone(&[&two]));
+    let mut second = S::start(&zone(&[&two]));
     let names = |server: &S| {
         let zone = Zone::of("servers.test").address("ns", ONE);
         zone.service("_dns._udp", "ns", server.address().port())
@@ -119,4 +119,9 @@ pub(crate) fn servers_are_found_by_a_service<S: Server, R: Home>() {
         found.len() == 1 && found[0].address == second.address()
     });
     bench.serves(&[two.address()]);
+
+    // Servers that were found are good for more than who named them.
+    bootstrap.stop();
+    second.publish(&zone(&[&one]));
+    bench.serves(&[one.address()]);
 }
