@@ -44,6 +44,7 @@ macro_rules! on_every_runtime {
                 trouble:
                     an_outage_is_outlived,
                     a_dead_server_keeps_nobody_waiting,
+                    a_dead_server_delays_no_change,
                     a_server_that_refuses_is_passed_over,
                     servers_are_found_by_a_service;
             }

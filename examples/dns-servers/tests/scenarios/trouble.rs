@@ -70,6 +70,22 @@ pub(crate) fn a_dead_server_keeps_nobody_waiting<S: Server, R: Home>() {
     assert!(alive.answered > 0);
 }
 
+/// The new host has no address in the other family, of which the dead server might know one.
+pub(crate) fn a_dead_server_delays_no_change<S: Server, R: Home>() {
+    let [one, two] = Echo::together([ONE, TWO]);
+    let dead = Place::any();
+    let mut server = S::start(&zone(&[&one]));
+    let servers = [dead.address(), server.address()];
+    let config = DnsResolverConfig {
+        query_timeout: 2 * BOUND,
+        ..often()
+    };
+    let bench = Bench::<R>::of_service("_db._tcp", &servers, config);
+    bench.serves(&[one.address()]);
+    server.publish(&zone(&[&two]));
+    bench.serves(&[two.address()]);
+}
+
 pub(crate) fn a_server_that_refuses_is_passed_over<S: Server, R: Home>() {
     let [one, two] = Echo::together([ONE, TWO]);
     let other = S::start(&Zone::of("other.test"));
