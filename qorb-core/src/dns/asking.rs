@@ -2,7 +2,7 @@
 //!
 //! Up to [`Config::max_dns_concurrency`](super::Config::max_dns_concurrency) servers are asked at once. The first answer with records ends the
 //! lookup. Who has none, or fails, makes room for the next server; when all have been asked, the answer is "none", if anybody
-//! said so, and otherwise there is no answer.
+//! said so, and otherwise there is no answer. For servers that fail again and again nobody waits where nothing would be lost.
 
 use alloc::collections::VecDeque;
 use core::mem;
@@ -45,7 +45,7 @@ impl Resolver {
     /// Asks as many more servers as may be asked now. If none is left, the lookup has ended.
     pub(super) fn ask_more(&mut self, question: &Question, observer: &mut impl Observer) {
         let most = self.config.max_dns_concurrency;
-        loop {
+        while !self.is_decided(question) {
             let Some(entry) = self.entries.get_mut(question) else {
                 return;
             };
@@ -82,11 +82,31 @@ impl Resolver {
                 lookup.under_way.push(exchange);
             }
         }
-        let lookup = self.lookup_mut(question);
-        if lookup.is_some_and(|it| it.under_way.is_empty() && it.untried.is_empty()) {
+        if self.is_decided(question) {
             self.conclude(question, observer);
         }
         self.set_timer(question);
+    }
+
+    /// Whether there is nobody left whose answer is worth waiting for.
+    fn is_decided(&self, question: &Question) -> bool {
+        let Some(entry) = self.entries.get(question) else {
+            return false;
+        };
+        let Stage::Asking(lookup) = &entry.stage else {
+            return false;
+        };
+        let asked = lookup.under_way.iter();
+        let asked = asked.filter_map(|it| self.queries.get(it).map(|query| query.server));
+        let mut left = lookup.untried.iter().copied().chain(asked);
+        // That a target has no addresses of one family, say, is true of many, and asked of the dead again and again would take
+        // up all the lookups there may be. But what is known to have records loses them only when all agree.
+        let is_minor = lookup.none.is_some() && !entry.has_records() && !self.is_root(question);
+        if is_minor {
+            left.all(|server| self.servers.is_doubtful(server))
+        } else {
+            left.next().is_none()
+        }
     }
 
     /// Every server has been asked, and none has records.

@@ -129,6 +129,11 @@ impl Entry {
         self.known.is_none() && self.failures == 0 && !matches!(self.stage, Stage::Resting(None))
     }
 
+    pub(super) fn has_records(&self) -> bool {
+        let known = self.known.as_ref();
+        known.is_some_and(|it| it.records.is_some())
+    }
+
     pub(super) fn has_addresses(&self) -> bool {
         let known = self.known.as_ref().and_then(|it| it.records.as_ref());
         known.is_some_and(|it| matches!(it, Records::Addresses(_)))

@@ -52,7 +52,7 @@ impl Resolver {
     /// Believes that there are no records.
     pub(super) fn learn_that_there_are_none(&mut self, question: &Question, none: Absence) {
         let retry = self.config.query_retry_if_no_records_found;
-        let is_root = self.roots().any(|root| root == question);
+        let is_root = self.is_root(question);
         // Of a target, it is no news that it has addresses of one family only.
         let most = if is_root {
             retry
@@ -148,9 +148,11 @@ impl Resolver {
         self.set_timer(question);
     }
 
-    fn roots(&self) -> impl Iterator<Item = &Question> {
-        let servers = self.server_service.iter().flat_map(Service::roots);
-        self.service.roots().iter().chain(servers)
+    /// Whether it is asked for a service, or a host, itself.
+    pub(super) fn is_root(&self, question: &Question) -> bool {
+        let services = [Some(&self.service), self.server_service.as_ref()];
+        let mut roots = services.into_iter().flatten().flat_map(Service::roots);
+        roots.any(|root| root == question)
     }
 
     /// Sees to it that exactly those questions are asked whose answers are of use.
@@ -214,13 +216,14 @@ impl Resolver {
         self.tell(backends, observer);
     }
 
-    /// Whether what has been known `since` then should be told, though more is to come: soon if it is the first there is.
+    /// Whether what has been known `since` then should be told, though more is to come: soon if it is the first there is, or if what
+    /// is to come is but another family's addresses.
     fn has_waited(&mut self, since: Instant) -> bool {
         let first = self.named.as_ref().is_none_or(Vec::is_empty);
-        let patience = if first {
-            FIRST_PATIENCE
+        let patience = if first || self.service.has_an_address_each(&self.entries) {
+            PATIENCE
         } else {
-            self.config.query_timeout.saturating_add(FIRST_PATIENCE)
+            self.config.query_timeout.saturating_add(PATIENCE)
         };
         let until = since.after(patience);
         let over = until.is_some_and(|until| until <= self.now);
@@ -284,9 +287,7 @@ impl Resolver {
     /// Somebody new may know.
     fn ask_again_what_is_not_known(&mut self) {
         let unknown = self.entries.iter_mut().filter_map(|(question, entry)| {
-            let known = entry.known.as_ref();
-            let is_known = known.is_some_and(|known| known.records.is_some());
-            if is_known || !matches!(entry.stage, Stage::Resting(_)) {
+            if entry.has_records() || !matches!(entry.stage, Stage::Resting(_)) {
                 return None;
             }
             entry.stage = Stage::Resting(Some(self.now));
@@ -299,5 +300,5 @@ impl Resolver {
     }
 }
 
-/// How long the first backends wait for the addresses of others.
-const FIRST_PATIENCE: Duration = Duration::from_secs(1);
+/// How long the first backends wait for the addresses of others, and any for further addresses of their own.
+const PATIENCE: Duration = Duration::from_secs(1);

@@ -5,6 +5,8 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
+use hickory_proto::rr::Name;
+
 use super::config::Families;
 use super::entry::{Entry, Known};
 use super::packet::{Records, Srv};
@@ -100,6 +102,23 @@ impl Service {
             }
         }
         all
+    }
+
+    /// Whether every target has an address that is known.
+    pub(super) fn has_an_address_each(&self, entries: &Entries) -> bool {
+        let has_one = |name: &Name| {
+            self.families.kinds().iter().any(|&kind| {
+                let name = name.clone();
+                let entry = entries.get(&Question { name, kind });
+                entry.is_some_and(Entry::has_records)
+            })
+        };
+        if self.port.is_some() {
+            return self.roots.iter().any(|root| has_one(&root.name));
+        }
+        let targets = self.targets(entries).unwrap_or(&[]).iter();
+        let mut targets = targets.filter(|srv| !srv.target.is_root());
+        targets.all(|srv| has_one(&srv.target))
     }
 
     /// Its backends, as far as is known; `None` if nothing is.

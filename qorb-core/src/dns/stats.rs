@@ -14,7 +14,7 @@ use crate::backend::Backend;
 pub struct Stats {
     /// The servers it asks, those given at the start first.
     pub servers: Vec<ServerStats>,
-    /// The backends it last named.
+    /// The backends that answers speak of now. A change may be named a moment later, once all addresses are known.
     pub backends: Vec<BackendStats>,
     /// The questions it asks, in order of their names.
     pub questions: Vec<QuestionStats>,

@@ -439,6 +439,59 @@ fn the_first_backends_do_not_wait_for_ever_for_the_addresses_of_others() {
 }
 
 #[test]
+fn a_silent_server_does_not_hold_up_a_newcomer_that_has_but_one_family() {
+    let mut world = World::new(2, Config::default());
+    let before = "_db._tcp.x 30 SRV 0 1 5 a.x; a.x 30 A 10.1.0.1";
+    world.live(&[(2, before)], s(29));
+    let after = "_db._tcp.x 30 SRV 0 1 5 b.x; b.x 30 A 10.1.0.2";
+    // Whether the other knows of an IPv6 address is not known before ten more seconds.
+    assert_eq!(
+        world.live(&[(2, after)], s(4)),
+        ["31s backends b.x=10.1.0.2:5 p0 w1"]
+    );
+}
+
+#[test]
+fn who_is_dead_is_not_asked_what_a_target_does_not_have() {
+    let config = Config {
+        query_timeout: s(2),
+        ..Config::default()
+    };
+    // A hundred targets, more than are asked about at once, each of one family.
+    let targets =
+        (0..100).map(|n| format!("_db._tcp.x 60 SRV 0 1 5 n{n}.x; n{n}.x 60 A 10.1.0.{n}"));
+    let targets: Vec<_> = targets.collect();
+    let zone = targets.join("; ");
+    let mut world = World::new(2, config);
+    // The first are waited for, for nobody knows yet that it is dead.
+    let named = world.live(&[(2, &zone)], ms(2500));
+    assert_eq!(named.len(), 2, "{named:?}");
+    assert!(named[1].starts_with("2s "), "{named:?}");
+    assert_eq!(world.named.as_ref().unwrap().len(), 100);
+    assert!(world.stats().servers[0].failed < 20);
+}
+
+#[test]
+fn what_is_known_to_have_records_loses_them_only_when_the_doubtful_agree() {
+    let config = Config {
+        query_timeout: s(2),
+        ..v4()
+    };
+    let zone = "_db._tcp.x 30 SRV 0 1 5 a.x; a.x 30 A 10.1.0.1";
+    let mut world = World::new(2, config);
+    // Server 1 fails again and again, so that it is asked last; server 2 has forgotten the address.
+    for _ in 0..8 {
+        world.live(&[(1, "DOWN"), (2, zone)], s(10));
+    }
+    let confused = "_db._tcp.x 30 SRV 0 1 5 a.x; a.x 30 AAAA fd00::1";
+    assert_eq!(world.live(&[(1, zone), (2, confused)], s(100)), [""; 0]);
+    // Once the other says so too, it is gone; and so it is if the other says nothing at all.
+    let named = world.live(&[(1, confused), (2, confused)], s(40));
+    assert_eq!(named.len(), 1, "{named:?}");
+    assert_eq!(world.backends(), "");
+}
+
+#[test]
 fn a_newcomer_whose_address_nobody_has_does_not_hold_up_those_that_are_known_to_have_gone() {
     let config = Config {
         query_timeout: s(2),
