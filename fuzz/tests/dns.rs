@@ -5,19 +5,31 @@ use std::path::Path;
 use proptest::prelude::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 1_000, ..ProptestConfig::default() })]
+    #![proptest_config(config(200))]
 
     /// A failure's bytes make an entry in the corpus.
     #[test]
     fn whatever_servers_do_the_backends_are_the_zones_in_the_calm(
-        bytes in prop::collection::vec(any::<u8>(), 0..1_000)
+        bytes in prop::collection::vec(any::<u8>(), 0..600)
     ) {
         qorb_fuzz::dns::run(&bytes);
     }
+}
+
+proptest! {
+    #![proptest_config(config(2_000))]
 
     #[test]
     fn whatever_is_asked_is_understood(bytes in prop::collection::vec(any::<u8>(), 0..500)) {
         qorb_fuzz::dns::ask(&bytes);
+    }
+}
+
+fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig {
+        failure_persistence: None,
+        cases,
+        ..ProptestConfig::default()
     }
 }
 

@@ -381,14 +381,18 @@ impl Asker {
         let bound = 3 * (longest + config.query_timeout) + millis(10_000);
         let end = self.now.after(bound).unwrap();
         let mut steady = 0;
+        let mut compared = None;
+        let mut true_now = false;
         self.all_honest(&lost);
         while self.next() <= end && steady < STEADY_WAKEUPS {
             self.now = self.now.max(self.next());
             self.wake();
             self.all_honest(&lost);
-            let true_now = self.places() == Some(self.truth());
-            assert!(true_now || steady == 0, "it was right, and is wrong again");
-            steady += usize::from(true_now);
+            if compared.replace(self.sets) != Some(self.sets) {
+                true_now = self.places() == Some(self.truth());
+            }
+            // It may be right by chance, before it has heard the truth.
+            steady = if true_now { steady + 1 } else { 0 };
         }
         assert_eq!(self.places(), Some(self.truth()), "after the calm");
         self.weigh();
@@ -434,9 +438,9 @@ impl Asker {
 /// A longer script says nothing new.
 const MOST_STEPS: usize = 200;
 const MOST_OUTPUTS: usize = 10_000;
-const MOST_WAKEUPS: usize = 100;
+const MOST_WAKEUPS: usize = 40;
 /// A thousand targets that nobody knows, of each of whom each of 72 servers is asked, one after the other.
 const MOST_ROUNDS: usize = 40_000;
 const MOST_CLOSED: usize = 32;
 /// So long it must stay right.
-const STEADY_WAKEUPS: usize = 15;
+const STEADY_WAKEUPS: usize = 8;
