@@ -69,6 +69,53 @@ fn two_servers_that_disagree_are_believed_in_turn_and_nothing_flaps_between_them
 }
 
 #[test]
+fn the_order_of_equal_servers_is_drawn_and_each_is_as_likely() {
+    let config = Config {
+        max_dns_concurrency: 3,
+        ..v4()
+    };
+    let mut orders = BTreeMap::<Vec<u8>, usize>::new();
+    for seed in 0..6_000 {
+        let mut world = World::with_dice(&service(), 3, config.clone(), Dice::seeded(seed));
+        world.outputs();
+        let order = world.open.values().map(Sent::number).collect();
+        *orders.entry(order).or_default() += 1;
+    }
+    assert_eq!(orders.len(), 6);
+    // A thousand each; the deviation to be expected is 29.
+    assert!(
+        orders.values().all(|count| count.abs_diff(1_000) < 120),
+        "{orders:?}"
+    );
+}
+
+#[test]
+fn a_server_that_is_named_no_longer_is_not_asked_what_was_begun_before() {
+    let config = Config {
+        max_dns_concurrency: 1,
+        resolver_service: Some("_dns._udp.x".into()),
+        ..v4()
+    };
+    let mut world = World::new(1, config);
+    let found = "_dns._udp.x 30 SRV 0 1 53 n2.x; + n2.x 3600 A 10.0.1.53";
+    world.outputs();
+    world.answer(1, SRV, "SERVFAIL");
+    world.answer(1, "_dns._udp.x SRV", found);
+    // A lookup that has both of them to ask, and asks the one first.
+    world.live(&[], s(30));
+    let asked = world.sent(1, SRV);
+    world.answer(1, "_dns._udp.x SRV", "_dns._udp.x 30 SRV 0 1 53 .");
+    assert_eq!(world.stats().servers.len(), 1);
+    let packet = Reply::to(&world.open[&asked].message, "REFUSED").packet();
+    world.packet(asked, server(1), &packet);
+    let outputs = world.outputs();
+    assert!(
+        outputs.iter().all(|it| !it.starts_with("ask 2")),
+        "{outputs:?}"
+    );
+}
+
+#[test]
 fn one_that_has_records_and_one_that_has_none_never_empty_the_set() {
     let mut world = World::with_dice(&service(), 2, v4(), Dice::seeded(1));
     let named = world.live(&[(1, ""), (2, ONE)], s(3600));
