@@ -91,3 +91,25 @@ async fn the_readmes_first_pool() -> Result<(), Box<dyn std::error::Error>> {
     assert!(pool.try_claim().await.is_err());
     Ok(())
 }
+
+#[cfg(feature = "dns")]
+#[tokio::test]
+async fn its_dns_resolver_has_the_settings_and_defaults_of_the_original() {
+    use std::time::Duration;
+
+    use qorb_tokio::resolvers::dns::{DnsResolver, DnsResolverConfig};
+
+    let config = DnsResolverConfig {
+        resolver_service: None,
+        max_dns_concurrency: 5,
+        query_interval: Duration::from_secs(60),
+        query_retry_if_no_records_found: Duration::from_secs(10),
+        query_timeout: Duration::from_secs(10),
+        hardcoded_ttl: None,
+        ..DnsResolverConfig::default()
+    };
+    assert_eq!(config, DnsResolverConfig::default());
+    let bootstrap_dns = vec!["[::1]:53".parse().unwrap()];
+    let resolver = DnsResolver::new(ServiceName::from("_db._tcp.test"), bootstrap_dns, config);
+    let _: BoxedResolver = Box::new(resolver);
+}

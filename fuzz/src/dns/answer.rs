@@ -260,7 +260,10 @@ fn name(n: u8, sent: &Sent) -> Name {
         215..220 => parse(SERVERS),
         220..225 => parse(&HOST.to_ascii_uppercase()),
         225..230 => parse(&"long.".repeat(48)),
-        230..235 => parse("\\000\\255.Example"),
+        230..235 => {
+            let labels = [&[0, 255][..], b"Example"];
+            Name::from_labels(labels).expect("labels that are short")
+        }
         _ => parse(&format!("x{n}.elsewhere.example")),
     }
 }

@@ -1,6 +1,6 @@
 //! The resolver under name servers that are honest, confused or hostile, with an owner who keeps books of its own.
 //!
-//! A fuzzer's bytes are read as a [`Script`]: a configuration, a zone (what is true), and things that happen. [`run`] lets them happen
+//! A fuzzer's bytes are read as a script: a configuration, a zone (what is true), and things that happen. [`run`] lets them happen
 //! to the real resolver. In the end all servers are honest for long enough, and what the resolver names must be what the zone says.
 
 #![allow(
