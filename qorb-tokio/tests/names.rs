@@ -113,3 +113,21 @@ async fn its_dns_resolver_has_the_settings_and_defaults_of_the_original() {
     let resolver = DnsResolver::new(ServiceName::from("_db._tcp.test"), bootstrap_dns, config);
     let _: BoxedResolver = Box::new(resolver);
 }
+
+#[cfg(feature = "dns")]
+#[tokio::test]
+async fn the_readmes_pool_by_dns() -> Result<(), Box<dyn std::error::Error>> {
+    use qorb_tokio::resolvers::dns::{DnsResolver, DnsResolverConfig};
+
+    let config = DnsResolverConfig::default();
+    // The test asks nobody but this host: of the system's servers there is only to be seen how they are come by.
+    let resolver =
+        DnsResolver::from_system_conf("_postgres._tcp.db.example".into(), config.clone());
+    drop(resolver);
+    let servers = vec!["127.0.0.1:9".parse()?];
+    let resolver = DnsResolver::host("db.example".into(), 5432, servers, config);
+    let pool = Pool::builder("orders", resolver, TcpConnector::default()).build()?;
+    assert!(pool.try_claim().await.is_err());
+    pool.terminate().await;
+    Ok(())
+}
