@@ -134,8 +134,13 @@ fn resolver(server: &NameServer) -> DnsResolver<Tiny> {
     DnsResolver::new("_db._tcp.x".into(), vec![server.address], config).seed(1)
 }
 
-/// Keeps each event as a line, and looks at the statistics meanwhile, if there are any.
-struct Lines(LevelFilter, Arc<Mutex<Vec<String>>>, Option<StatsHandle>);
+/// Keeps each event as a line, and looks at the statistics meanwhile, if there are any. At last it panics, if it is angry.
+struct Lines(
+    LevelFilter,
+    Arc<Mutex<Vec<String>>>,
+    Option<StatsHandle>,
+    bool,
+);
 
 impl Subscriber for Lines {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
@@ -162,6 +167,7 @@ impl Subscriber for Lines {
         self.1.lock().unwrap().push(line.0);
         // No lock of the resolver's is held.
         let _ = self.2.as_ref().map(StatsHandle::stats);
+        assert!(!self.3, "an angry subscriber");
     }
 
     fn enter(&self, _: &Id) {}
@@ -187,7 +193,7 @@ fn told(
     story: impl FnOnce(&Mutex<Vec<String>>),
 ) -> Vec<String> {
     let lines = Arc::default();
-    let subscriber = Lines(level, Arc::clone(&lines), stats);
+    let subscriber = Lines(level, Arc::clone(&lines), stats, false);
     tracing::subscriber::with_default(subscriber, || story(&lines));
     std::mem::take(&mut *lines.lock().unwrap())
 }
@@ -248,6 +254,18 @@ fn an_outage_is_told_once_and_a_healthy_resolver_is_silent() {
             .iter()
             .all(|it| it.backend.name.as_str() == "db.x")
     );
+}
+
+#[test]
+fn a_subscriber_that_panics_does_not_end_it() {
+    let (rt, server) = (Running::start(), NameServer::start());
+    let mut resolver = resolver(&server);
+    let lines = Arc::default();
+    let angry = Lines(LevelFilter::DEBUG, Arc::clone(&lines), None, true);
+    tracing::subscriber::with_default(angry, || {
+        assert_eq!(rt.next(&mut resolver).unwrap().len(), 1);
+    });
+    assert_eq!(lines.lock().unwrap().len(), 5);
 }
 
 /// A file that others can look into, until it is full.

@@ -2,36 +2,36 @@
 //!
 //! Up to [`Config::max_dns_concurrency`](super::Config::max_dns_concurrency) servers are asked at once. The first answer with records ends the
 //! lookup. Who has none, or fails, makes room for the next server; when all have been asked, the answer is "none", if anybody
-//! said so, and otherwise there is no answer. For servers that fail again and again nobody waits where nothing would be lost.
+//! said so, and otherwise there is no answer. A server that knows only what the name stands for is asked for that; if it knows no more, and
+//! nobody has records of the name itself, all the others are too.
 
-use alloc::collections::VecDeque;
+use alloc::boxed::Box;
 use core::mem;
+use core::net::SocketAddr;
+use core::time::Duration;
 
-use super::entry::{Absence, Lookup, Stage};
+use hickory_proto::rr::Name;
+
+use super::entry::{Alias, Entry, Lookup, Stage};
 use super::event::{Event, Failure, Found, Observer};
 use super::packet::{MAX_ALIASES, Reply};
-use super::query::{ExchangeId, Query, Transport};
+use super::query::{EARLIER_PACKETS, ExchangeId, Query, Transport};
 use super::question::Question;
-use super::resolver::{Due, LOOKUPS_AT_ONCE, Resolver, Todo};
+use super::resolver::{Due, Resolver, Todo};
 use super::servers::End;
 
 impl Resolver {
     pub(super) fn start_lookups(&mut self, observer: &mut impl Observer) {
-        while self.asking < LOOKUPS_AT_ONCE {
-            let Some(question) = self.queue.pop_front() else {
-                return;
-            };
-            let Some(entry) = self.entries.get_mut(&question) else {
-                continue;
-            };
-            if !matches!(entry.stage, Stage::Queued) {
-                continue;
-            }
+        while let Some((rank, question)) = self.turns.begin() {
             let servers = self.servers.in_order(&mut self.dice);
-            let lookup = Lookup::new(question.name.clone(), servers, self.now);
-            entry.stage = Stage::Asking(lookup);
-            self.asking += 1;
-            self.ask_more(&question, observer);
+            let lookup = Lookup::new(rank, question.name.clone(), servers, self.now);
+            match self.entries.get_mut(&question) {
+                Some(entry) if matches!(entry.stage, Stage::Queued) => {
+                    entry.stage = Stage::Asking(Box::new(lookup));
+                    self.ask_more(&question, observer);
+                }
+                _ => self.turns.end(rank),
+            }
         }
     }
 
@@ -69,15 +69,9 @@ impl Resolver {
                 name: lookup.name.clone(),
                 kind: question.kind,
             };
-            let query = Query::new(
-                server,
-                question.clone(),
-                asked,
-                self.servers.knows_edns(server),
-                self.config.query_timeout,
-                self.now,
-            );
-            let exchange = self.open(query, observer);
+            let (hops, alias_ttl) = (lookup.hops, lookup.alias_ttl);
+            let query = self.query(server, question, asked);
+            let exchange = self.open(query.led_by(hops, alias_ttl), observer);
             if let Some(lookup) = self.lookup_mut(question) {
                 lookup.under_way.push(exchange);
             }
@@ -99,22 +93,53 @@ impl Resolver {
         let asked = lookup.under_way.iter();
         let asked = asked.filter_map(|it| self.queries.get(it).map(|query| query.server));
         let mut left = lookup.untried.iter().copied().chain(asked);
-        // That a target has no addresses of one family, say, is true of many, and asked of the dead again and again would take
-        // up all the lookups there may be. But what is known to have records loses them only when all agree.
-        let is_minor = lookup.none.is_some() && !entry.has_records() && !self.is_root(question);
-        if is_minor {
+        // Many a host has no addresses of one family. If the dead were asked for them again and again, that would take up all the
+        // lookups there may be; and nothing is lost, for it has addresses of the other.
+        let is_minor = lookup.none.is_some() && !entry.has_records();
+        if is_minor && self.is_known_otherwise(question) {
             left.all(|server| self.servers.is_doubtful(server))
         } else {
             left.next().is_none()
         }
     }
 
-    /// Every server has been asked, and none has records.
+    /// Whether addresses of the other family are known.
+    pub(super) fn is_known_otherwise(&self, question: &Question) -> bool {
+        let other = question.other_family();
+        let other = other.and_then(|it| self.entries.get(&it));
+        other.is_some_and(Entry::has_records)
+    }
+
+    fn query(&self, server: SocketAddr, lookup: &Question, asked: Question) -> Query {
+        Query::new(
+            server,
+            lookup.clone(),
+            asked,
+            self.servers.knows_edns(server, self.now),
+            self.config.query_timeout,
+            self.now,
+        )
+    }
+
+    /// Nobody who has been asked has records.
     fn conclude(&mut self, question: &Question, observer: &mut impl Observer) {
-        let Some(lookup) = self.take_lookup(question) else {
+        let Some(mut lookup) = self.take_lookup(question) else {
             return;
         };
-        if let Some(none) = lookup.none {
+        if let Some(alias) = lookup.alias.take() {
+            let mut servers = self.servers.in_order(&mut self.dice);
+            servers.retain(|it| *it != alias.server);
+            lookup.name = alias.to;
+            lookup.hops = alias.hops;
+            lookup.alias_ttl = Some(alias.ttl);
+            lookup.none = alias.none;
+            lookup.untried = servers.into();
+            if let Some(entry) = self.entries.get_mut(question) {
+                self.turns.go_on(lookup.rank);
+                entry.stage = Stage::Asking(Box::new(lookup));
+                self.ask_more(question, observer);
+            }
+        } else if let Some(none) = lookup.none {
             self.learn_that_there_are_none(question, none);
         } else {
             let nobody = || Failure::Transport("there is no server to ask".into());
@@ -126,16 +151,16 @@ impl Resolver {
     /// Ends a lookup, and the queries that are under way for it.
     pub(super) fn take_lookup(&mut self, question: &Question) -> Option<Lookup> {
         let entry = self.entries.get_mut(question)?;
-        let Stage::Asking(lookup) = mem::take(&mut entry.stage) else {
+        let Stage::Asking(mut lookup) = mem::take(&mut entry.stage) else {
             return None;
         };
-        self.asking -= 1;
-        for &exchange in &lookup.under_way {
+        self.turns.end(lookup.rank);
+        for exchange in mem::take(&mut lookup.under_way) {
             if let Some(query) = self.close(exchange) {
                 self.servers.ended(query.server, End::Overtaken);
             }
         }
-        Some(lookup)
+        Some(*lookup)
     }
 
     fn open(&mut self, query: Query, observer: &mut impl Observer) -> ExchangeId {
@@ -157,12 +182,22 @@ impl Resolver {
     }
 
     fn close(&mut self, exchange: ExchangeId) -> Option<Query> {
+        let query = self.take_query(exchange)?;
+        if query.id.is_some() {
+            self.todo.push_back(Todo::Close(exchange));
+        }
+        for &(earlier, _) in &query.earlier {
+            self.latest.remove(&earlier);
+            self.todo.push_back(Todo::Close(earlier));
+        }
+        Some(query)
+    }
+
+    /// Its packets stay open.
+    fn take_query(&mut self, exchange: ExchangeId) -> Option<Query> {
         let query = self.queries.remove(&exchange)?;
         if let Some(due) = query.due() {
             self.agenda.remove(&(due, Due::Query(exchange)));
-        }
-        if query.id.is_some() {
-            self.todo.push_back(Todo::Close(exchange));
         }
         Some(query)
     }
@@ -174,6 +209,35 @@ impl Resolver {
             lookup.under_way.retain(|it| *it != exchange);
         }
         Some(query)
+    }
+
+    /// Sends the same once more, and goes on listening to what was sent before.
+    fn send_again(&mut self, exchange: ExchangeId, observer: &mut impl Observer) {
+        let Some(query) = self.take_query(exchange) else {
+            return;
+        };
+        let (lookup, query) = (query.lookup.clone(), query.again(exchange, self.now));
+        let earlier = query.earlier.clone();
+        let latest = self.open(query, observer);
+        for &(it, _) in &earlier {
+            self.latest.insert(it, latest);
+        }
+        if earlier.len() > EARLIER_PACKETS {
+            self.forget_earlier(earlier[0].0);
+        }
+        if let Some(lookup) = self.lookup_mut(&lookup) {
+            lookup.under_way.retain(|it| *it != exchange);
+            lookup.under_way.push(latest);
+        }
+    }
+
+    /// Nothing that answers this packet is of interest any more.
+    pub(super) fn forget_earlier(&mut self, exchange: ExchangeId) {
+        let latest = self.latest.remove(&exchange);
+        if let Some(query) = latest.and_then(|it| self.queries.get_mut(&it)) {
+            query.earlier.retain(|(it, _)| *it != exchange);
+            self.todo.push_back(Todo::Close(exchange));
+        }
     }
 
     /// Asks the same server once more, in another way.
@@ -199,7 +263,7 @@ impl Resolver {
         if transport == Some(Transport::Udp) {
             self.change(exchange, Query::over_tcp, observer);
         } else {
-            let failure = Failure::Malformed("the server sends much, but no answer");
+            let failure = Failure::Malformed("it answers something else");
             self.query_failed(exchange, failure, observer);
         }
     }
@@ -212,8 +276,7 @@ impl Resolver {
             let failure = Failure::TimedOut(self.config.query_timeout);
             self.query_failed(exchange, failure, observer);
         } else {
-            let now = self.now;
-            self.change(exchange, |query| query.again(now), observer);
+            self.send_again(exchange, observer);
         }
     }
 
@@ -257,7 +320,6 @@ impl Resolver {
                 return self.query_failed(exchange, failure, observer);
             }
             Reply::NoEdns(_) if query.edns => {
-                self.servers.does_not_know_edns(query.server);
                 return self.change(exchange, Query::plain, observer);
             }
             Reply::NoEdns(failure) | Reply::Failed(failure) => {
@@ -282,54 +344,70 @@ impl Resolver {
         });
         if let Some(query) = self.finish(exchange) {
             self.servers.ended(query.server, End::Answered);
+            if !query.edns {
+                self.servers.does_not_know_edns(query.server, self.now);
+            }
             self.answered(&query, reply, observer);
         }
     }
 
     fn answered(&mut self, query: &Query, reply: Reply, observer: &mut impl Observer) {
         let question = &query.lookup;
+        let good_for = |ttl: Duration| query.alias_ttl.map_or(ttl, |alias| alias.min(ttl));
         match reply {
             Reply::Records { records, ttl, glue } => {
-                if let Some(lookup) = self.take_lookup(question) {
-                    let ttl = lookup.alias_ttl.map_or(ttl, |alias| alias.min(ttl));
-                    self.learn_records(question, records, ttl, glue);
+                self.take_lookup(question);
+                self.learn_records(question, records, good_for(ttl), glue, observer);
+                // Whether it has addresses of the other family may matter less now.
+                if let Some(other) = question.other_family() {
+                    self.ask_more(&other, observer);
                 }
             }
             Reply::Empty { ttl, .. } => {
                 if let Some(lookup) = self.lookup_mut(question) {
-                    let none = lookup.none.unwrap_or(Absence { ttl });
-                    lookup.none = Some(none.and(ttl));
+                    lookup.has_none(&query.question.name, ttl.map(good_for));
                 }
                 self.ask_more(question, observer);
             }
             Reply::Alias { to, hops, ttl } => {
-                let mut servers = self.servers.in_order(&mut self.dice);
-                // Who knows the alias may well know what it stands for.
-                servers.retain(|it| *it != query.server);
-                servers.insert(0, query.server);
-                let Some(mut lookup) = self.take_lookup(question) else {
-                    return;
-                };
-                lookup.hops += hops;
-                if lookup.hops > MAX_ALIASES {
-                    return self.learn_nothing(question, Failure::Aliases, observer);
-                }
-                let alias_ttl = lookup.alias_ttl.map_or(ttl, |alias| alias.min(ttl));
-                let lookup = Lookup {
-                    name: to,
-                    untried: VecDeque::from(servers),
-                    under_way: [].into(),
-                    alias_ttl: Some(alias_ttl),
-                    none: None,
-                    ..lookup
-                };
-                if let Some(entry) = self.entries.get_mut(question) {
-                    entry.stage = Stage::Asking(lookup);
-                    self.asking += 1;
-                    self.ask_more(question, observer);
-                }
+                self.follow_alias(query, to, query.hops + hops, good_for(ttl), observer);
             }
             Reply::Truncated | Reply::NoEdns(_) | Reply::Failed(_) => {}
+        }
+    }
+
+    /// Asks the same server for what the name stands for. Others, who may have records of the name itself, are not disturbed.
+    fn follow_alias(
+        &mut self,
+        query: &Query,
+        to: Name,
+        hops: usize,
+        ttl: Duration,
+        observer: &mut impl Observer,
+    ) {
+        let (server, question) = (query.server, &query.lookup);
+        if hops > MAX_ALIASES {
+            if let Some(lookup) = self.lookup_mut(question) {
+                lookup.alias.take_if(|it| it.server == server);
+                lookup.failure = Some(Failure::Aliases);
+            }
+            return self.ask_more(question, observer);
+        }
+        let asked = Question {
+            name: to.clone(),
+            kind: question.kind,
+        };
+        let next = self.query(server, question, asked);
+        let exchange = self.open(next.led_by(hops, Some(ttl)), observer);
+        if let Some(lookup) = self.lookup_mut(question) {
+            lookup.under_way.push(exchange);
+            lookup.alias = Some(Alias {
+                server,
+                to,
+                hops,
+                ttl,
+                none: None,
+            });
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What is known of one question: the answer, until when it is good, and when to ask again.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -10,6 +11,7 @@ use hickory_proto::rr::Name;
 use super::event::Failure;
 use super::packet::Records;
 use super::query::ExchangeId;
+use super::turns::Rank;
 use crate::time::Instant;
 
 /// A question that somebody wants answered.
@@ -21,6 +23,8 @@ pub(super) struct Entry {
     /// How often in a row nobody could answer.
     pub(super) failures: u32,
     pub(super) last_error: Option<Failure>,
+    /// Something speaks against what is known; it is being asked anew, and until then nothing is named.
+    pub(super) in_doubt: bool,
     /// What its timer is set to.
     pub(super) timer: Option<Instant>,
 }
@@ -30,9 +34,19 @@ pub(super) struct Entry {
 pub(super) struct Known {
     /// `None`: there are no records, and that is sure.
     pub(super) records: Option<Records>,
+    pub(super) origin: Origin,
     pub(super) ttl: Duration,
     /// When that is over. `None` for never.
     pub(super) expires: Option<Instant>,
+}
+
+/// Whence an answer is known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Origin {
+    /// A server was asked for it.
+    Answer,
+    /// A server added it to another answer.
+    Glue,
 }
 
 /// Where a question stands.
@@ -43,7 +57,7 @@ pub(super) enum Stage {
     /// It waits for its turn to be asked.
     Queued,
     /// Servers are being asked.
-    Asking(Lookup),
+    Asking(Box<Lookup>),
 }
 
 impl Default for Stage {
@@ -55,8 +69,10 @@ impl Default for Stage {
 /// Servers being asked one question.
 #[derive(Clone, Debug)]
 pub(super) struct Lookup {
-    /// Where CNAMEs led so far.
+    pub(super) rank: Rank,
+    /// What they are asked: the name in question, or what that stands for, if who knew so knows no more.
     pub(super) name: Name,
+    /// How many CNAMEs led there.
     pub(super) hops: usize,
     /// The least TTL of those CNAMEs.
     pub(super) alias_ttl: Option<Duration>,
@@ -67,7 +83,22 @@ pub(super) struct Lookup {
     pub(super) head_start: Option<Instant>,
     /// Somebody said that there are no records.
     pub(super) none: Option<Absence>,
+    /// Somebody said that the name stands for another. The last who did counts.
+    pub(super) alias: Option<Alias>,
     pub(super) failure: Option<Failure>,
+}
+
+/// That a name stands for another.
+#[derive(Clone, Debug)]
+pub(super) struct Alias {
+    /// Who said so, and is asked for that as well.
+    pub(super) server: SocketAddr,
+    pub(super) to: Name,
+    /// How many CNAMEs led there from the name in question.
+    pub(super) hops: usize,
+    pub(super) ttl: Duration,
+    /// The other has no records, the server says.
+    pub(super) none: Option<Absence>,
 }
 
 /// That there are no records.
@@ -89,8 +120,9 @@ impl Absence {
 }
 
 impl Lookup {
-    pub(super) fn new(name: Name, servers: Vec<SocketAddr>, now: Instant) -> Self {
+    pub(super) fn new(rank: Rank, name: Name, servers: Vec<SocketAddr>, now: Instant) -> Self {
         Self {
+            rank,
             name,
             hops: 0,
             alias_ttl: None,
@@ -98,8 +130,21 @@ impl Lookup {
             under_way: Vec::new(),
             head_start: now.after(HEAD_START),
             none: None,
+            alias: None,
             failure: None,
         }
+    }
+
+    /// Takes note that there are no records of what was `asked`.
+    pub(super) fn has_none(&mut self, asked: &Name, ttl: Option<Duration>) {
+        let none = if *asked == self.name {
+            &mut self.none
+        } else if let Some(alias) = self.alias.as_mut().filter(|it| it.to == *asked) {
+            &mut alias.none
+        } else {
+            return;
+        };
+        *none = Some(none.unwrap_or(Absence { ttl }).and(ttl));
     }
 }
 
@@ -124,9 +169,10 @@ impl Entry {
         known.expires?.after(serve_stale)
     }
 
-    /// Nobody has ever answered, and that may be about to change.
+    /// Its answer should be waited for: there was none ever, or the last is in doubt.
     pub(super) fn is_awaited(&self) -> bool {
-        self.known.is_none() && self.failures == 0 && !matches!(self.stage, Stage::Resting(None))
+        let is_new = self.known.is_none() && self.failures == 0;
+        (is_new || self.in_doubt) && !matches!(self.stage, Stage::Resting(None))
     }
 
     pub(super) fn has_records(&self) -> bool {

@@ -5,11 +5,12 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use super::entry::{Absence, Entry, Known, Stage};
+use super::entry::{Absence, Entry, Known, Origin, Stage};
 use super::event::{Event, Failure, Observer};
 use super::packet::{Glue, Records};
 use super::question::{Question, RecordKind};
 use super::resolver::{Due, Resolver};
+use super::servers::MAX_SERVERS;
 use super::service::Service;
 use crate::backend::Backend;
 use crate::time::Instant;
@@ -22,39 +23,54 @@ impl Resolver {
         records: Records,
         ttl: Duration,
         glue: Vec<Glue>,
+        observer: &mut impl Observer,
     ) {
         let is_srv = matches!(records, Records::Srv(_));
         let pause = self.pause_after(ttl);
-        let changed = self.learn(question, Some(records), ttl);
+        let changed = self.learn(question, Some(records), ttl, Origin::Answer);
         if is_srv && changed {
             self.reconcile();
         }
         self.rest(question, pause);
         for glue in glue {
-            // What was not asked for is not kept, nor what comes with a target too many.
-            if !self.entries.contains_key(&glue.question) {
-                continue;
-            }
-            let pause = self.pause_after(glue.ttl);
-            self.learn(
-                &glue.question,
-                Some(Records::Addresses(glue.addresses)),
-                glue.ttl,
-            );
-            let entry = self.entries.get(&glue.question);
-            if entry.is_some_and(|it| matches!(it.stage, Stage::Resting(_))) {
-                // An eighth longer, so that the service is asked first, whose answer brings the same along.
-                self.rest(&glue.question, pause + pause / 8);
-            }
+            self.learn_glue(glue, pause, observer);
+        }
+    }
+
+    /// Takes over what came along with a service that is asked again after `service_pause`.
+    fn learn_glue(&mut self, glue: Glue, service_pause: Duration, observer: &mut impl Observer) {
+        // What was not asked for is not kept, nor what comes with a target too many.
+        let Some(entry) = self.entries.get(&glue.question) else {
+            return;
+        };
+        // RFC 2181, section 5.4.1: what a server was asked weighs more than what it added.
+        let holds = |it: &Known| it.expires.is_none_or(|at| at > self.now);
+        let asked = entry.known.as_ref();
+        let asked = asked.filter(|it| it.origin == Origin::Answer && it.records.is_some());
+        if asked.is_some_and(holds) {
+            return;
+        }
+        let pause = self.pause_after(glue.ttl);
+        let is_resting = matches!(entry.stage, Stage::Resting(_));
+        let addresses = Some(Records::Addresses(glue.addresses));
+        self.learn(&glue.question, addresses, glue.ttl, Origin::Glue);
+        if is_resting {
+            // An eighth longer, if the service is asked first then, whose answer brings the same along.
+            let longer = pause.saturating_add(pause / 8);
+            let is_first = service_pause <= longer;
+            self.rest(&glue.question, if is_first { longer } else { pause });
+        }
+        // Whether there are addresses of the other family may matter less now.
+        if let Some(other) = glue.question.other_family() {
+            self.ask_more(&other, observer);
         }
     }
 
     /// Believes that there are no records.
     pub(super) fn learn_that_there_are_none(&mut self, question: &Question, none: Absence) {
         let retry = self.config.query_retry_if_no_records_found;
-        let is_root = self.is_root(question);
-        // Of a target, it is no news that it has addresses of one family only.
-        let most = if is_root {
+        // That a host has addresses of one family only is no news.
+        let most = if self.is_root(question) && !self.is_known_otherwise(question) {
             retry
         } else {
             self.config.query_interval
@@ -62,11 +78,31 @@ impl Resolver {
         let ttl = none.ttl;
         let pause = ttl.unwrap_or(retry).min(most);
         let pause = pause.max(self.config.least_pause());
-        let changed = self.learn(question, None, ttl.unwrap_or(Duration::ZERO));
+        let ttl = ttl.unwrap_or(Duration::ZERO);
+        let had_records = self.entries.get(question).is_some_and(Entry::has_records);
+        let changed = self.learn(question, None, ttl, Origin::Answer);
         if changed && question.kind == RecordKind::Srv {
             self.reconcile();
+        } else if had_records && !self.is_root(question) && !self.is_known_otherwise(question) {
+            self.doubt_services();
         }
         self.rest(question, pause);
+    }
+
+    /// A target has gone, and so the service may have others: it is asked before that is made known.
+    fn doubt_services(&mut self) {
+        let services = [Some(&self.service), self.server_service.as_ref()];
+        let roots = services.into_iter().flatten().flat_map(Service::roots);
+        let roots: Vec<_> = roots.cloned().collect();
+        for root in roots {
+            if let Some(entry) = self.entries.get_mut(&root) {
+                entry.in_doubt = true;
+                if matches!(entry.stage, Stage::Resting(_)) {
+                    entry.stage = Stage::Resting(Some(self.now));
+                }
+            }
+            self.set_timer(&root);
+        }
     }
 
     /// Keeps what was known before.
@@ -92,6 +128,7 @@ impl Resolver {
             pause,
         });
         entry.last_error = Some(failure);
+        entry.in_doubt = false;
         // Nobody need wait for its answer any more.
         self.changed_since.get_or_insert(self.now);
         self.rest(question, pause);
@@ -111,7 +148,13 @@ impl Resolver {
     }
 
     /// Whether that is news.
-    fn learn(&mut self, question: &Question, records: Option<Records>, ttl: Duration) -> bool {
+    fn learn(
+        &mut self,
+        question: &Question,
+        records: Option<Records>,
+        ttl: Duration,
+        origin: Origin,
+    ) -> bool {
         let ttl = self.config.hardcoded_ttl.unwrap_or(ttl);
         let Some(entry) = self.entries.get_mut(question) else {
             return false;
@@ -120,11 +163,13 @@ impl Resolver {
         let changed = before != Some(&records);
         entry.known = Some(Known {
             records,
+            origin,
             ttl,
             expires: self.now.after(ttl),
         });
         entry.failures = 0;
         entry.last_error = None;
+        entry.in_doubt = false;
         if changed {
             self.changed_since.get_or_insert(self.now);
         }
@@ -171,6 +216,8 @@ impl Resolver {
                 self.agenda.remove(&(at, Due::Entry(question)));
             }
         }
+        // What waits is what is wanted: else a service that changes all the time would make it grow.
+        self.turns.keep(|it| self.entries.contains_key(it));
         for question in wanted {
             if !self.entries.contains_key(&question) {
                 self.add_entry(&question);
@@ -269,10 +316,19 @@ impl Resolver {
         let Some(found) = service.sightings(&self.entries, self.now) else {
             return;
         };
+        let (root, dropped) = (service.roots().first().cloned(), found.dropped);
         let found: Vec<SocketAddr> = found.all.iter().map(|it| it.backend.address).collect();
         let (added, removed) = self.servers.replace_found(&found);
         if added + removed == 0 {
             return;
+        }
+        let dropped = dropped + found.len().saturating_sub(MAX_SERVERS);
+        if let (Some(question), true) = (&root, dropped > 0) {
+            observer.observe(&Event::Dropped {
+                question,
+                count: dropped,
+                what: "servers",
+            });
         }
         observer.observe(&Event::Servers {
             count: self.servers.len(),

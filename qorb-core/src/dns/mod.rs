@@ -12,6 +12,7 @@
 //! | `packet.rs` | the bytes of a question, and what an answer says |
 //! | `query.rs` | one server being asked one thing |
 //! | `servers.rs` | whom to ask, and in what order |
+//! | `turns.rs` | what to ask first |
 //! | `entry.rs` | what is known of one question, and until when |
 //! | `service.rs` | from answers to backends |
 //! | `config.rs`, `event.rs`, `stats.rs`, `question.rs` | the vocabulary |
@@ -33,6 +34,7 @@
 //! | what | at most | the rest |
 //! |---|---|---|
 //! | records read from one answer | [`MAX_RECORDS`] | is not read |
+//! | addresses of one name | [`MAX_ADDRESSES`], the lowest | is left out |
 //! | targets of one service | [`MAX_TARGETS`], the most preferred first | is left out, which is told ([`Event::Dropped`]) |
 //! | backends | [`MAX_BACKENDS`] | likewise |
 //! | servers that a service of servers names | [`MAX_SERVERS`] | likewise |
@@ -77,16 +79,18 @@ mod resolver;
 mod servers;
 mod service;
 mod stats;
+mod turns;
 
 pub use config::{Config, ConfigError, Families, Subject};
 pub use event::{Event, Failure, Found, Observer, Stray};
-pub use packet::{MAX_ALIASES, MAX_RECORDS};
+pub use packet::{MAX_ADDRESSES, MAX_ALIASES, MAX_RECORDS};
 pub use query::{ExchangeId, STRAYS_A_QUERY, Transport};
 pub use question::{Question, RecordKind};
-pub use resolver::{Input, LOOKUPS_AT_ONCE, Output, Resolver, Wakeup};
+pub use resolver::{Input, Output, Resolver, Wakeup};
 pub use servers::MAX_SERVERS;
 pub use service::{MAX_BACKENDS, MAX_TARGETS};
 pub use stats::{BackendStats, QuestionStats, ServerStats, Stats, Strays};
+pub use turns::LOOKUPS_AT_ONCE;
 
 #[cfg(test)]
 mod tests;

@@ -108,11 +108,13 @@ pub(super) fn read(packet: &[u8], id: u16, question: &Question) -> Result<Reply,
     if header.message_type != MessageType::Response || header.op_code != OpCode::Query {
         return Err(Stray::Question);
     }
-    // A server that could not read the question may not repeat it.
-    let spared = header.counts.queries == 0 && header.response_code != ResponseCode::NoError;
-    if !spared {
-        read_question(packet, &mut decoder, header.counts, question)?;
+    // A server that could not read the question may not repeat it. Of all that it says, only that is heard.
+    if header.counts.queries == 0
+        && let Some(failure) = failure_of(header.response_code)
+    {
+        return Ok(failure);
     }
+    read_question(packet, &mut decoder, header.counts, question)?;
     Ok(match read_records(packet, &mut decoder, header.counts) {
         _ if header.truncation => Reply::Truncated,
         Ok(sections) => interpret(&header, &sections, question),
@@ -434,6 +436,8 @@ fn collect<'a>(records: impl Iterator<Item = &'a Record>, kind: RecordKind) -> R
         let mut addresses: Vec<_> = records.filter_map(Record::address).collect();
         addresses.sort_unstable();
         addresses.dedup();
+        addresses.truncate(MAX_ADDRESSES);
+        addresses.shrink_to_fit();
         Records::Addresses(addresses)
     }
 }
@@ -463,12 +467,18 @@ fn glue_for(records: &Records, extra: &Section) -> Vec<Glue> {
     names.sort_unstable();
     names.dedup();
     let mut glue = Vec::new();
+    // Through CNAMEs, many names may lead to the same addresses.
+    let mut left = MAX_RECORDS;
     for name in names {
         for kind in [RecordKind::A, RecordKind::Aaaa] {
             let Ok(end) = follow(extra, name, kind) else {
                 continue;
             };
             if let Some((Records::Addresses(addresses), ttl)) = end.records {
+                let Some(rest) = left.checked_sub(addresses.len()) else {
+                    return glue;
+                };
+                left = rest;
                 let name = name.clone();
                 glue.push(Glue {
                     question: Question { name, kind },
@@ -483,6 +493,8 @@ fn glue_for(records: &Records, extra: &Section) -> Vec<Glue> {
 
 /// How many records of one answer are read. More than fit into the longest packet with names compressed.
 pub const MAX_RECORDS: usize = 4096;
+/// How many addresses of one name are kept: the lowest are.
+pub const MAX_ADDRESSES: usize = 1024;
 /// How many CNAMEs may lead from a name to its records.
 pub const MAX_ALIASES: usize = 8;
 

@@ -1,5 +1,6 @@
 //! One server being asked one thing: packets sent again, the move to TCP, the end.
 
+use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -57,6 +58,11 @@ pub(super) struct Query {
     pub(super) sent_before: u32,
     /// The id of the packet, once that is under way.
     pub(super) id: Option<u16>,
+    /// Packets before it, and their ids: a server may be slow, and answer those yet. The latest is last.
+    pub(super) earlier: Vec<(ExchangeId, u16)>,
+    /// How many CNAMEs led here, and the least of their TTLs.
+    pub(super) hops: usize,
+    pub(super) alias_ttl: Option<Duration>,
     /// Packets that came and were no answer.
     strays: u32,
 }
@@ -84,8 +90,27 @@ impl Query {
             edns,
             sent_before: 0,
             id: None,
+            earlier: Vec::new(),
+            hops: 0,
+            alias_ttl: None,
             strays: 0,
         }
+    }
+
+    /// The same at the end of CNAMEs.
+    pub(super) fn led_by(mut self, hops: usize, alias_ttl: Option<Duration>) -> Self {
+        self.hops = hops;
+        self.alias_ttl = alias_ttl;
+        self
+    }
+
+    /// The id of a packet of this query, whose latest is `latest`.
+    pub(super) fn id_of(&self, exchange: ExchangeId, latest: ExchangeId) -> Option<u16> {
+        if exchange == latest {
+            return self.id;
+        }
+        let mut earlier = self.earlier.iter();
+        earlier.find(|(it, _)| *it == exchange).map(|(_, id)| *id)
     }
 
     /// When something is due.
@@ -96,23 +121,30 @@ impl Query {
         }
     }
 
-    /// The same again, as a packet of its own. Waits twice as long for the next.
-    pub(super) fn again(mut self, now: Instant) -> Self {
+    /// The same again, as a packet of its own after `latest`. Waits twice as long for the next.
+    pub(super) fn again(mut self, latest: ExchangeId, now: Instant) -> Self {
         self.wait = self.wait.saturating_mul(2);
         self.resend = now.after(self.wait);
+        self.earlier.extend(self.id.map(|id| (latest, id)));
         self.anew()
     }
 
     /// The same without EDNS.
     pub(super) fn plain(mut self) -> Self {
         self.edns = false;
-        self.anew()
+        self.alone()
     }
 
     /// The same over TCP, which sends again by itself.
     pub(super) fn over_tcp(mut self) -> Self {
         self.transport = Transport::Tcp;
         self.resend = None;
+        self.alone()
+    }
+
+    /// Nothing that answers an earlier packet is of interest any more.
+    fn alone(mut self) -> Self {
+        self.earlier.clear();
         self.anew()
     }
 
@@ -123,12 +155,15 @@ impl Query {
         self
     }
 
-    /// Counts a packet that is no answer. Whether they are so many that somebody must be guessing.
+    /// Counts a packet that is no answer. Whether that is suspect: over UDP, if they are so many that somebody must be guessing.
     pub(super) fn strayed(&mut self) -> bool {
         self.strays += 1;
-        self.strays >= STRAYS_A_QUERY
+        self.transport == Transport::Tcp || self.strays >= STRAYS_A_QUERY
     }
 }
+
+/// How many earlier packets of a query are still listened to. With the times between them, that is all but in the longest.
+pub(super) const EARLIER_PACKETS: usize = 3;
 
 /// How many packets that are no answer a query bears before it moves to TCP, where nobody can guess.
 pub const STRAYS_A_QUERY: u32 = 16;

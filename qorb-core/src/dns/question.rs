@@ -46,6 +46,10 @@ pub struct Question {
 
 impl Question {
     pub(super) fn parse(text: &str, kind: RecordKind) -> Result<Self, String> {
+        let backslashes = text.len() - text.trim_end_matches('\\').len();
+        if backslashes % 2 == 1 {
+            return Err("it ends in the middle of an escape".into());
+        }
         let parsed = if text.is_ascii() {
             Name::from_ascii(text)
         } else {
@@ -57,6 +61,17 @@ impl Question {
             return Err("it is empty".into());
         }
         Ok(Self { name, kind })
+    }
+
+    /// The same for addresses of the other family.
+    pub(super) fn other_family(&self) -> Option<Self> {
+        let kind = match self.kind {
+            RecordKind::A => RecordKind::Aaaa,
+            RecordKind::Aaaa => RecordKind::A,
+            RecordKind::Srv => return None,
+        };
+        let name = self.name.clone();
+        Some(Self { name, kind })
     }
 
     /// The name, without the dot at its end.

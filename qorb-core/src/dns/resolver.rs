@@ -14,6 +14,7 @@ use super::question::{Question, RecordKind};
 use super::servers::Servers;
 use super::service::{Entries, Service, Sighting};
 use super::stats::{QuestionStats, Stats, Strays};
+use super::turns::{Rank, Turns};
 use crate::backend::{AllBackends, Backend};
 use crate::dice::Dice;
 use crate::time::Instant;
@@ -40,11 +41,11 @@ pub struct Resolver {
     pub(super) server_service: Option<Service>,
     pub(super) servers: Servers,
     pub(super) entries: Entries,
-    /// Questions that wait for their turn to be asked.
-    pub(super) queue: VecDeque<Question>,
-    /// How many questions are being asked.
-    pub(super) asking: usize,
+    pub(super) turns: Turns,
+    /// By their latest packets.
     pub(super) queries: BTreeMap<ExchangeId, Query>,
+    /// The latest packet of the query that each earlier one belongs to.
+    pub(super) latest: BTreeMap<ExchangeId, ExchangeId>,
     pub(super) last_exchange: u64,
     pub(super) agenda: BTreeSet<(Instant, Due)>,
     pub(super) todo: VecDeque<Todo>,
@@ -170,9 +171,9 @@ impl Resolver {
             server_service,
             servers: Servers::new(servers),
             entries: Entries::new(),
-            queue: VecDeque::new(),
-            asking: 0,
+            turns: Turns::default(),
             queries: BTreeMap::new(),
+            latest: BTreeMap::new(),
             last_exchange: 0,
             agenda: BTreeSet::new(),
             todo: VecDeque::new(),
@@ -202,13 +203,12 @@ impl Resolver {
                 packet,
             } => self.packet_came(exchange, from, packet, observer),
             Input::Failed { exchange, error } => {
-                if self
-                    .queries
-                    .get(&exchange)
-                    .is_some_and(|it| it.id.is_some())
-                {
+                let query = self.queries.get(&exchange);
+                if query.is_some_and(|it| it.id.is_some()) {
                     let failure = Failure::Transport(alloc::format!("{error}"));
                     self.query_failed(exchange, failure, observer);
+                } else {
+                    self.forget_earlier(exchange);
                 }
             }
         }
@@ -290,8 +290,10 @@ impl Resolver {
         packet: &[u8],
         observer: &mut impl Observer,
     ) {
-        let query = self.queries.get_mut(&exchange);
-        let Some((query, id)) = query.and_then(|query| query.id.map(|id| (query, id))) else {
+        let latest = self.latest.get(&exchange).copied().unwrap_or(exchange);
+        let query = self.queries.get_mut(&latest);
+        let known = query.and_then(|it| it.id_of(exchange, latest).map(|id| (it, id)));
+        let Some((query, id)) = known else {
             return self.strayed(from, Stray::Late, observer);
         };
         // Of an IPv6 address, the flow label and the scope are not the sender's to say.
@@ -302,12 +304,13 @@ impl Resolver {
             Err(Stray::Source)
         };
         match reply {
-            Ok(reply) => self.replied(exchange, reply, observer),
+            Ok(reply) => self.replied(latest, reply, observer),
             Err(why) => {
-                let too_often = query.strayed();
+                // Who cannot even send from there guesses nothing.
+                let is_suspect = why != Stray::Source && query.strayed();
                 self.strayed(from, why, observer);
-                if too_often {
-                    self.move_to_tcp(exchange, observer);
+                if is_suspect {
+                    self.move_to_tcp(latest, observer);
                 }
             }
         }
@@ -378,7 +381,15 @@ impl Resolver {
         match &mut entry.stage {
             Stage::Resting(Some(at)) if *at <= self.now => {
                 entry.stage = Stage::Queued;
-                self.queue.push_back(question.clone());
+                let is_known = entry.has_records();
+                let rank = if self.is_root(question) {
+                    Rank::Root
+                } else if is_known {
+                    Rank::Known
+                } else {
+                    Rank::Unknown
+                };
+                self.turns.wait(rank, question.clone());
             }
             Stage::Asking(lookup) if lookup.head_start.is_some_and(|at| at <= self.now) => {
                 lookup.head_start = None;
@@ -399,6 +410,3 @@ impl Resolver {
         self.set_timer(question);
     }
 }
-
-/// How many questions are asked at once; the others wait their turn.
-pub const LOOKUPS_AT_ONCE: usize = 16;

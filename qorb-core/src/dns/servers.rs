@@ -4,10 +4,12 @@ use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::Entry;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::time::Duration;
 
 use super::event::Failure;
 use super::stats::ServerStats;
 use crate::dice::Dice;
+use crate::time::Instant;
 
 #[derive(Clone, Debug)]
 pub(super) struct Servers {
@@ -20,8 +22,8 @@ pub(super) struct Servers {
 struct Server {
     /// Grows with each failure, and halves with each answer.
     strikes: u8,
-    /// It does not know EDNS.
-    plain: bool,
+    /// When it answered a plain question, having refused one with EDNS.
+    plain: Option<Instant>,
     stats: ServerStats,
 }
 
@@ -29,7 +31,7 @@ impl Server {
     fn new(address: SocketAddr, given: bool) -> Self {
         Self {
             strikes: 0,
-            plain: false,
+            plain: None,
             stats: ServerStats {
                 address,
                 given,
@@ -98,13 +100,19 @@ impl Servers {
         known.is_none_or(|it| it.strikes >= DOUBTFUL)
     }
 
-    pub(super) fn knows_edns(&self, server: SocketAddr) -> bool {
-        self.known.get(&server).is_none_or(|it| !it.plain)
+    pub(super) fn knows_edns(&self, server: SocketAddr, now: Instant) -> bool {
+        let known = self.known.get(&server);
+        let plain = known.and_then(|it| it.plain);
+        plain.is_none_or(|at| now.since(at) >= EDNS_AGAIN)
     }
 
-    pub(super) fn does_not_know_edns(&mut self, server: SocketAddr) {
+    /// It refuses EDNS, and answers without.
+    pub(super) fn does_not_know_edns(&mut self, server: SocketAddr, now: Instant) {
+        if !self.knows_edns(server, now) {
+            return;
+        }
         if let Some(known) = self.known.get_mut(&server) {
-            known.plain = true;
+            known.plain = Some(now);
         }
     }
 
@@ -125,7 +133,7 @@ impl Servers {
         match end {
             End::Answered => {
                 known.stats.answered += 1;
-                known.strikes /= 2;
+                known.strikes = (known.strikes / 2).min(DOUBTFUL - 1);
             }
             End::Failed(failure) => {
                 known.stats.failed += 1;
@@ -136,7 +144,7 @@ impl Servers {
         }
     }
 
-    /// Takes `found` in place of the servers found before. How many are new, and how many gone.
+    /// Takes `found`, as many as may be, in place of the servers found before. How many are new, and how many gone.
     pub(super) fn replace_found(&mut self, found: &[SocketAddr]) -> (usize, usize) {
         let before = self.known.len();
         let mut wanted: Vec<_> = found.iter().take(MAX_SERVERS).copied().collect();
@@ -165,3 +173,5 @@ pub const MAX_SERVERS: usize = 64;
 const DOUBTFUL: u8 = 3;
 /// So that three answers make up for any number of failures.
 const MOST_STRIKES: u8 = 8;
+/// A server is given another chance to know EDNS after this.
+const EDNS_AGAIN: Duration = Duration::from_secs(3_600);

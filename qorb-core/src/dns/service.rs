@@ -5,14 +5,14 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
-use hickory_proto::rr::Name;
+use hickory_proto::rr::Name as DnsName;
 
 use super::config::Families;
 use super::entry::{Entry, Known};
 use super::packet::{Records, Srv};
 use super::question::{Question, text};
 use super::stats::BackendStats;
-use crate::backend::Backend;
+use crate::backend::{Backend, Name};
 use crate::time::Instant;
 
 pub(super) type Entries = BTreeMap<Question, Entry>;
@@ -34,6 +34,10 @@ pub(super) struct Sighting {
 }
 
 impl Sighting {
+    fn identity(&self) -> (&Name, SocketAddr) {
+        (&self.backend.name, self.backend.address)
+    }
+
     pub(super) fn into_stats(self) -> BackendStats {
         BackendStats {
             backend: self.backend,
@@ -106,7 +110,7 @@ impl Service {
 
     /// Whether every target has an address that is known.
     pub(super) fn has_an_address_each(&self, entries: &Entries) -> bool {
-        let has_one = |name: &Name| {
+        let has_one = |name: &DnsName| {
             self.families.kinds().iter().any(|&kind| {
                 let name = name.clone();
                 let entry = entries.get(&Question { name, kind });
@@ -135,38 +139,35 @@ impl Service {
             if !self.roots.iter().any(|it| is_known(entries, it)) {
                 return None;
             }
-            self.sight(&srv, None, entries, now, &mut found.all);
+            self.sight(&srv, None, entries, now, &mut found);
         } else {
             let root = entries.get(self.roots.first()?)?;
             if let Some(Records::Srv(all)) = root.known.as_ref()?.records.as_ref() {
                 found.dropped += all.len().saturating_sub(MAX_TARGETS);
             }
             for srv in self.targets(entries)? {
-                self.sight(srv, Some(root), entries, now, &mut found.all);
+                self.sight(srv, Some(root), entries, now, &mut found);
             }
         }
-        divide_weights(&mut found.all);
-        let key = |it: &Sighting| (it.backend.name.clone(), it.backend.address);
+        let all = &mut found.all;
+        divide_weights(all);
         // Stable: of two that are one backend, the one preferred stays.
-        found.all.sort_by_key(key);
-        found.all.dedup_by_key(|it| key(it));
-        let rank = |it: &Sighting| it.backend.priority;
-        found.all.sort_by_key(rank);
-        found.dropped += found.all.len().saturating_sub(MAX_BACKENDS);
-        found.all.truncate(MAX_BACKENDS);
+        all.sort_by(|one, other| one.identity().cmp(&other.identity()));
+        all.dedup_by(|one, other| one.identity() == other.identity());
+        all.sort_by_key(|it| it.backend.priority);
         Some(found)
     }
 
-    /// Adds a backend for each address of a target.
+    /// Adds a backend for each address of a target, as far as there may be so many.
     fn sight(
         &self,
         srv: &Srv,
         root: Option<&Entry>,
         entries: &Entries,
         now: Instant,
-        all: &mut Vec<Sighting>,
+        found: &mut Sightings,
     ) {
-        let name = text(&srv.target);
+        let name = Name::from(text(&srv.target));
         for &kind in self.families.kinds() {
             let question = Question {
                 name: srv.target.clone(),
@@ -182,12 +183,15 @@ impl Service {
             if let Some((root, Some(srv))) = root.map(|root| (root, &root.known)) {
                 worth = worth.and(Worth::of(root, srv, now));
             }
-            for &address in addresses(known) {
+            let addresses = addresses(known);
+            let room = MAX_BACKENDS - found.all.len();
+            found.dropped += addresses.len().saturating_sub(room);
+            for &address in addresses.iter().take(room) {
                 let address = SocketAddr::new(address, srv.port);
-                let mut backend = Backend::new(address).named(name.as_str());
+                let mut backend = Backend::new(address).named(name.clone());
                 backend.priority = srv.priority;
                 backend.weight = srv.weight.0;
-                all.push(Sighting { backend, worth });
+                found.all.push(Sighting { backend, worth });
             }
         }
     }

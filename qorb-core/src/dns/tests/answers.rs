@@ -160,6 +160,39 @@ fn an_empty_answer_is_believed_and_the_backends_go() {
 }
 
 #[test]
+fn a_target_that_has_gone_is_cause_to_ask_for_others_first() {
+    let mut world = World::new(1, v4());
+    world.live(
+        &[(1, "_db._tcp.x 60 SRV 0 1 5 a.x; a.x 20 A 10.1.0.1")],
+        s(19),
+    );
+    world.pass(s(1));
+    // It was replaced: its name is no more, and the service has another.
+    assert_eq!(
+        world.answer(1, "a.x A", "NXDOMAIN; ! x 30 SOA 30"),
+        ["close 1: a.x A", "ask 1: _db._tcp.x SRV"]
+    );
+    let outputs = world.answer(1, SRV, "_db._tcp.x 60 SRV 0 1 5 b.x; + b.x 20 A 10.1.0.2");
+    assert_eq!(outputs[0], "backends b.x=10.1.0.2:5 p0 w1");
+}
+
+#[test]
+fn a_target_that_has_gone_is_gone_where_the_service_has_no_other_or_nobody_says() {
+    for reply in ["_db._tcp.x 60 SRV 0 1 5 a.x", "SERVFAIL"] {
+        let mut world = World::new(1, v4());
+        world.live(
+            &[(1, "_db._tcp.x 60 SRV 0 1 5 a.x; a.x 20 A 10.1.0.1")],
+            s(19),
+        );
+        world.pass(s(1));
+        world.answer(1, "a.x A", "NXDOMAIN; ! x 30 SOA 30");
+        assert_eq!(world.backends(), "a.x=10.1.0.1:5 p0 w1");
+        world.answer(1, SRV, reply);
+        assert_eq!(world.backends(), "", "{reply}");
+    }
+}
+
+#[test]
 fn a_target_without_addresses_is_no_backend() {
     let mut world = World::new(1, Config::default());
     let zone = "_db._tcp.x 30 SRV 0 1 5 a.x; _db._tcp.x 30 SRV 0 1 5 b.x; b.x 30 A 10.1.0.2";
@@ -188,16 +221,16 @@ fn a_cname_that_leads_out_of_an_answer_is_asked_for() {
     let subject = Subject::Host("db.x".into(), 5);
     let mut world = World::of(&subject, 2, v4());
     world.expect(&["ask 1: db.x A", "ask 2: db.x A"]);
-    let outputs = world.answer(2, "db.x A", "db.x 7 CNAME other.y");
-    // First of the one who knew the alias.
+    // First of the one who knew the alias. The other may have records of the name itself.
     assert_eq!(
-        outputs,
-        [
-            "close 2: db.x A",
-            "close 1: db.x A",
-            "ask 2: other.y A",
-            "ask 1: other.y A",
-        ]
+        world.answer(2, "db.x A", "db.x 7 CNAME other.y"),
+        ["close 2: db.x A", "ask 2: other.y A"]
+    );
+    assert_eq!(world.answer(1, "db.x A", "REFUSED"), ["close 1: db.x A"]);
+    // If that one does not know, of the others.
+    assert_eq!(
+        world.answer(2, "other.y A", "REFUSED"),
+        ["close 2: other.y A", "ask 1: other.y A"]
     );
     let outputs = world.answer(1, "other.y A", "other.y 30 A 10.1.0.1");
     assert_eq!(outputs[0], "backends db.x=10.1.0.1:5 p0 w1");
@@ -213,8 +246,8 @@ fn what_was_said_of_an_alias_is_not_said_of_what_it_stands_for() {
     world.answer(1, "db.x A", "NXDOMAIN; ! x 30 SOA 30");
     world.answer(2, "db.x A", "db.x 7 CNAME other.y");
     // Of the other name nobody knows: that is a failure, and ends the lookup.
-    world.answer(1, "other.y A", "SERVFAIL");
     world.answer(2, "other.y A", "SERVFAIL");
+    world.answer(1, "other.y A", "SERVFAIL");
     assert_eq!(world.backends(), "nothing");
     let told = world.told(&["lookup failed"]);
     assert_eq!(
@@ -224,6 +257,47 @@ fn what_was_said_of_an_alias_is_not_said_of_what_it_stands_for() {
     // And then the name itself is asked for again.
     let asked = ["1s ask 1: db.x A", "1s ask 2: db.x A"];
     assert_eq!(world.pass(s(1)), asked);
+}
+
+#[test]
+fn an_alias_does_not_override_records_that_another_server_has() {
+    let mut world = World::new(2, v4());
+    let zone = "_db._tcp.x 60 SRV 0 1 5 a.x; a.x 20 A 10.1.0.1";
+    world.live(&[(1, zone), (2, zone)], s(19));
+    world.pass(s(1));
+    // One server says that the name stands for another, which is not there; both say so.
+    world.answer(1, "a.x A", "a.x 7 CNAME gone.y");
+    world.answer(1, "gone.y A", "NXDOMAIN; ! y 30 SOA 30");
+    assert_eq!(
+        world.answer(2, "a.x A", "a.x 20 A 10.1.0.1"),
+        ["close 2: a.x A"]
+    );
+    assert_eq!(world.backends(), "a.x=10.1.0.1:5 p0 w1");
+    assert_eq!(world.told(&["lookup failed"]), [""; 0]);
+}
+
+#[test]
+fn one_server_whose_cnames_go_in_a_circle_is_one_server_that_fails() {
+    let subject = Subject::Host("db.x".into(), 5);
+    let mut world = World::of(&subject, 2, v4());
+    world.outputs();
+    for round in 0..=MAX_ALIASES {
+        let (here, there) = [("db.x", "e.x"), ("e.x", "db.x")][round % 2];
+        world.answer(1, &format!("{here} A"), &format!("{here} 7 CNAME {there}"));
+    }
+    let outputs = world.answer(2, "db.x A", "db.x 30 A 10.1.0.1");
+    assert_eq!(outputs[0], "backends db.x=10.1.0.1:5 p0 w1");
+}
+
+#[test]
+fn that_an_alias_leads_nowhere_is_known_no_longer_than_the_alias() {
+    let subject = Subject::Host("db.x".into(), 5);
+    let mut world = World::of(&subject, 1, v4());
+    world.outputs();
+    world.answer(1, "db.x A", "db.x 2 CNAME gone.y");
+    world.answer(1, "gone.y A", "NXDOMAIN; ! y 3600 SOA 3600");
+    assert_eq!(world.backends(), "");
+    assert_eq!(world.pass(s(2)), ["2s ask 1: db.x A"]);
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn of_64_kib_of_targets_the_first_thousand_are_looked_up() {
     // So many at once, the others in turn.
     let asked = world.outputs();
     let asked = asked.iter().filter(|it| it.starts_with("ask 1:"));
-    assert_eq!(asked.count(), LOOKUPS_AT_ONCE);
+    assert_eq!(asked.count(), LOOKUPS_AT_ONCE / 2);
     let mut seen = 0;
     while let Some((&exchange, sent)) = world.open.iter().next() {
         assert!(world.open.len() <= LOOKUPS_AT_ONCE);
@@ -90,31 +90,133 @@ fn of_64_kib_of_targets_the_first_thousand_are_looked_up() {
 }
 
 #[test]
-fn of_two_targets_with_4000_addresses_each_as_many_are_named_as_are_allowed() {
+fn of_targets_with_4000_addresses_each_as_many_are_named_as_are_allowed() {
     let mut world = World::new(1, v4());
     world.outputs();
-    world.answer(
-        1,
-        SRV,
-        "_db._tcp.x 30 SRV 0 1 5 a.x; _db._tcp.x 30 SRV 9 1 5 b.x",
-    );
-    let addresses = 4000;
-    for name in ["a.x A", "b.x A"] {
-        over_tcp(&mut world, name, |question| {
-            let bytes = Bytes::to(question, addresses);
-            (0..addresses).fold(bytes, |bytes, it| {
-                let [high, low] = it.to_be_bytes();
-                bytes.a([10, 1, high, low])
-            })
+    let targets = (0..6).map(|it| format!("_db._tcp.x 30 SRV {it} 1 5 n{it}.x"));
+    let targets: Vec<_> = targets.collect();
+    world.answer(1, SRV, &targets.join("; "));
+    for name in 0..6 {
+        over_tcp(&mut world, &format!("n{name}.x A"), |question| {
+            addresses(question, 4000)
         });
     }
     world.outputs();
     let named = world.named.clone().unwrap();
     assert_eq!(named.len(), MAX_BACKENDS);
     let preferred = named.iter().filter(|it| it.priority == 0);
-    assert_eq!(preferred.count(), 4000, "all of those that are preferred");
+    assert_eq!(preferred.count(), MAX_ADDRESSES);
+    assert!(named.iter().all(|it| it.priority < 4));
     let told = world.told(&["dropped"]);
-    assert_eq!(told, ["dropped 3904 backends of _db._tcp.x SRV"]);
+    assert_eq!(told, ["dropped 2048 backends of _db._tcp.x SRV"]);
+}
+
+/// So many addresses.
+fn addresses(question: &Message, count: u16) -> Bytes {
+    let bytes = Bytes::to(question, count);
+    (0..count).fold(bytes, |bytes, it| {
+        let [high, low] = it.to_be_bytes();
+        bytes.a([10, 1, high, low])
+    })
+}
+
+#[test]
+fn a_thousand_targets_that_are_one_host_of_a_thousand_addresses_cost_little() {
+    // A million pairs, of which none is looked at but those that are named.
+    let mut world = World::new(1, v4());
+    world.outputs();
+    over_tcp(&mut world, SRV, |question| {
+        let count = MAX_TARGETS as u16;
+        (1..=count).fold(Bytes::to(question, count), |bytes, port| {
+            let [high, low] = port.to_be_bytes();
+            bytes.record(33, 30, &[0, 0, 0, 1, high, low, 1, b'a', 1, b'x', 0])
+        })
+    });
+    world.outputs();
+    over_tcp(&mut world, "a.x A", |question| addresses(question, 3000));
+    world.outputs();
+    assert_eq!(world.named.as_ref().unwrap().len(), MAX_BACKENDS);
+    let dropped = MAX_TARGETS * MAX_ADDRESSES - MAX_BACKENDS;
+    assert_eq!(
+        world.told(&["dropped"]),
+        [format!("dropped {dropped} backends of _db._tcp.x SRV")]
+    );
+}
+
+#[test]
+fn many_targets_that_are_aliases_of_one_host_keep_no_more_addresses_than_came() {
+    let mut world = World::new(1, v4());
+    world.outputs();
+    over_tcp(&mut world, SRV, |question| {
+        let (targets, addresses) = (700_u16, 1000_u16);
+        let bytes = Bytes::to(question, targets);
+        let mut bytes = (0..targets).fold(bytes, |bytes, it| bytes.srv(&short_name(it)));
+        bytes.0[10..12].copy_from_slice(&(targets + addresses).to_be_bytes());
+        let host = short_name(17_000);
+        for it in 0..targets {
+            bytes.0.extend(short_name(it));
+            bytes.0.extend([0, 5, 0, 1, 0, 0, 0, 30, 0, 5]);
+            bytes.0.extend(host);
+        }
+        for it in 0..addresses {
+            bytes.0.extend(host);
+            bytes.0.extend([0, 1, 0, 1, 0, 0, 0, 30, 0, 4, 10, 1]);
+            bytes.0.extend(it.to_be_bytes());
+        }
+        bytes
+    });
+    let stats = world.stats();
+    let kept = stats.questions.iter().filter_map(|it| it.records);
+    let kept: usize = kept.sum();
+    assert!((2_000..=700 + MAX_RECORDS).contains(&kept), "{kept}");
+}
+
+#[test]
+fn a_service_whose_targets_change_all_the_time_makes_nothing_grow() {
+    let mut world = World::new(1, v4());
+    let mut most = 0;
+    for round in 0..50 {
+        let targets = (0..200).map(|it| format!("_db._tcp.x 0 SRV 0 1 5 n{it}r{round}.x"));
+        let targets: Vec<_> = targets.collect();
+        world.outputs();
+        // Of the targets, nobody says anything.
+        over_tcp(&mut world, SRV, |question| {
+            Bytes(Reply::to(question, &targets.join("; ")).packet())
+        });
+        world.pass(s(1));
+        most = most.max(world.dns.turns.waiting());
+    }
+    assert!((100..=201).contains(&most), "{most}");
+}
+
+#[test]
+fn dead_targets_keep_out_neither_the_living_nor_the_service() {
+    // Two hundred of whose names no server says anything, and one that is well.
+    let dead = (0..200).map(|it| format!("_db._tcp.x 5 SRV 0 1 5 n{it}.x"));
+    let dead: Vec<_> = dead.collect();
+    let zone = dead.join("; ") + "; _db._tcp.x 5 SRV 0 1 5 a.x; a.x 5 A 10.1.0.1";
+    let mut world = World::new(1, v4());
+    let mut asked = BTreeMap::<String, Vec<Duration>>::new();
+    while world.now.since(Instant::EPOCH) < s(300) {
+        world.outputs();
+        let open = world.open.clone().into_iter();
+        let alive = open.filter(|(_, it)| matches!(&*it.question(), SRV | "a.x A"));
+        for (exchange, sent) in alive {
+            let at = world.now.since(Instant::EPOCH);
+            asked.entry(sent.question()).or_default().push(at);
+            let packet = Reply::by_zone(&sent.message, &zone).packet();
+            world.packet(exchange, sent.server, &packet);
+        }
+        world.now = world.dns.poll_timeout().unwrap().0;
+        world.timeout();
+    }
+    let longest = |question: &str| {
+        let times = asked[question].windows(2);
+        let times = times.map(|it| it[1].saturating_sub(it[0]));
+        times.max().unwrap()
+    };
+    assert_eq!(longest(SRV), s(5));
+    assert_eq!(longest("a.x A"), s(5));
 }
 
 #[test]
@@ -181,6 +283,8 @@ fn a_service_of_servers_has_a_limit_too() {
     world.outputs();
     // Those, and the one given at the start.
     assert_eq!(world.stats().servers.len(), MAX_SERVERS + 1);
+    let told = world.told(&["dropped"]);
+    assert_eq!(told, ["dropped 36 servers of _dns._udp.x SRV"]);
 }
 
 #[test]

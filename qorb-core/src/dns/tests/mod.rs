@@ -201,9 +201,11 @@ impl World {
             "it would spin: {next:?} at {:?}",
             self.now
         );
-        assert!(self.dns.asking <= LOOKUPS_AT_ONCE);
+        assert!(self.dns.turns.asking() <= LOOKUPS_AT_ONCE);
         let most = self.dns.config.max_dns_concurrency * LOOKUPS_AT_ONCE;
         assert!(self.dns.queries.len() <= most);
+        let earlier: usize = self.dns.queries.values().map(|it| it.earlier.len()).sum();
+        assert_eq!(self.dns.latest.len(), earlier);
     }
 
     /// What is to be done, drained.

@@ -130,12 +130,13 @@ fn a_silent_server_is_sent_the_packet_again_and_then_given_up() {
         world.pass(s(10)),
         [
             // After one second, two, four: three packets more within the time of ten.
-            "1s close 1: _db._tcp.x SRV",
             "1s ask 1: _db._tcp.x SRV",
-            "3s close 1: _db._tcp.x SRV",
             "3s ask 1: _db._tcp.x SRV",
-            "7s close 1: _db._tcp.x SRV",
             "7s ask 1: _db._tcp.x SRV",
+            // All are listened to until then.
+            "10s close 1: _db._tcp.x SRV",
+            "10s close 1: _db._tcp.x SRV",
+            "10s close 1: _db._tcp.x SRV",
             "10s close 1: _db._tcp.x SRV",
         ]
     );
@@ -222,7 +223,8 @@ fn who_fails_again_and_again_is_asked_only_when_the_others_have_had_a_second() {
         outputs.contains(&"91s ask 1: _db._tcp.x SRV".into()),
         "{outputs:?}"
     );
-    assert_eq!(world.answer(1, SRV, ONE).len(), 2);
+    // That ends the lookup, and closes both packets to the other.
+    assert_eq!(world.answer(1, SRV, ONE).len(), 3);
 }
 
 #[test]
@@ -332,7 +334,7 @@ fn tcp_has_what_is_left_of_the_time_and_is_not_sent_again() {
 }
 
 #[test]
-fn a_server_that_does_not_know_edns_is_asked_without_from_then_on() {
+fn a_server_that_does_not_know_edns_is_asked_without_for_an_hour() {
     for code in ["FORMERR", "NOTIMP"] {
         let mut world = World::new(1, v4());
         world.outputs();
@@ -346,12 +348,24 @@ fn a_server_that_does_not_know_edns_is_asked_without_from_then_on() {
         world.answer(1, SRV, ONE);
         let again = world.pass(s(30));
         assert_eq!(again, ["30s ask 1: _db._tcp.x SRV without EDNS"]);
-        // If it says the same of a plain question, it is an error.
-        assert_eq!(
-            world.answer(1, SRV, code),
-            ["close 1: _db._tcp.x SRV without EDNS"]
-        );
+        world.live(&[(1, ONE)], s(3_600));
+        world.told(&[]);
+        world.live(&[], s(60));
+        // Then it is given another chance.
+        assert!(world.open.values().all(|it| it.message.edns.is_some()));
     }
+}
+
+#[test]
+fn who_refuses_a_plain_question_too_has_not_refused_edns() {
+    let mut world = World::new(1, v4());
+    world.outputs();
+    world.answer(1, SRV, "FORMERR");
+    assert_eq!(
+        world.answer(1, SRV, "FORMERR"),
+        ["close 1: _db._tcp.x SRV without EDNS"]
+    );
+    assert_eq!(world.pass(s(1)), ["1s ask 1: _db._tcp.x SRV"]);
 }
 
 #[test]
@@ -371,17 +385,64 @@ fn a_code_whose_upper_bits_are_elsewhere_is_understood() {
 }
 
 #[test]
+fn a_slow_server_is_heard_as_long_as_it_has_time() {
+    for latency in [ms(400), s(2), s(5), ms(9_900)] {
+        let mut world = World::new(1, v4());
+        world.outputs();
+        let first = world.sent(1, SRV);
+        let packet = Reply::to(&world.open[&first].message, ONE).packet();
+        world.pass(latency);
+        world.packet(first, server(1), &packet);
+        let outputs = world.outputs();
+        assert_eq!(outputs[0], "backends a.x=10.1.0.1:5 p0 w1", "{latency:?}");
+        assert!(world.open.is_empty(), "all its packets are closed");
+    }
+}
+
+#[test]
+fn of_the_packets_of_one_query_the_latest_four_are_listened_to() {
+    let config = Config {
+        query_timeout: s(100),
+        ..v4()
+    };
+    let mut world = World::new(1, config);
+    world.outputs();
+    let first = world.sent(1, SRV);
+    let packet = Reply::to(&world.open[&first].message, ONE).packet();
+    // After 1, 3, 7 and 15 seconds.
+    let outputs = world.pass(s(15));
+    assert!(
+        outputs.contains(&"15s close 1: _db._tcp.x SRV".into()),
+        "{outputs:?}"
+    );
+    assert_eq!(world.open.len(), 4);
+    world.packet(first, server(1), &packet);
+    assert_eq!(world.outputs(), [""; 0]);
+    assert_eq!(world.stats().strays.late, 1);
+    // One of them that breaks is no failure of the query, whose latest goes on.
+    let second = *world.open.keys().next().unwrap();
+    let error = &"reset";
+    let input = Input::Failed {
+        exchange: second,
+        error,
+    };
+    world.dns.handle(world.now, input, &mut world.events);
+    world.expect(&["close 1: _db._tcp.x SRV"]);
+    assert_eq!(world.answer(1, SRV, ONE).len(), 4);
+}
+
+#[test]
 fn an_answer_after_its_time_and_a_second_answer_are_ignored_and_counted() {
     let mut world = World::new(1, v4());
     world.outputs();
     let first = world.sent(1, SRV);
     let packet = Reply::to(&world.open[&first].message, ONE).packet();
-    world.pass(s(1));
-    // The packet was sent again from another port; the answer to the first comes late.
+    world.pass(s(10));
     world.packet(first, server(1), &packet);
     assert_eq!(world.outputs(), [""; 0]);
     assert_eq!(world.stats().strays.late, 1);
-    // The answer to the second comes twice.
+    world.pass(s(1));
+    // The answer to another question comes twice.
     let second = world.sent(1, SRV);
     let packet = Reply::to(&world.open[&second].message, ONE).packet();
     world.packet(second, server(1), &packet);
@@ -516,6 +577,24 @@ fn who_is_dead_is_not_asked_what_a_target_does_not_have() {
     assert!(named[1].starts_with("2s "), "{named:?}");
     assert_eq!(world.named.as_ref().unwrap().len(), 100);
     assert!(world.stats().servers[0].failed < 20);
+}
+
+#[test]
+fn after_an_outage_the_one_that_has_the_records_is_heard_though_it_failed_long() {
+    // Server 1 knows nothing of the zone, server 2 all of it. Both are away, and meanwhile the target changes.
+    let before = "_db._tcp.x 30 SRV 0 1 5 a.x; a.x 30 A 10.1.0.1";
+    let after = "_db._tcp.x 30 SRV 0 1 5 b.x; b.x 30 A 10.1.0.2";
+    for outage in [&[][..], &[(1, "DOWN"), (2, "DOWN")]] {
+        for seed in 0..10 {
+            let dice = Dice::seeded(seed);
+            let mut world = World::with_dice(&service(), 2, Config::default(), dice);
+            world.live(&[(1, ""), (2, before)], s(100));
+            world.live(outage, s(120));
+            let named = world.live(&[(1, ""), (2, after)], s(100));
+            assert_eq!(named.len(), 1, "{seed}: {named:?}");
+            assert_eq!(world.backends(), "b.x=10.1.0.2:5 p0 w1");
+        }
+    }
 }
 
 #[test]

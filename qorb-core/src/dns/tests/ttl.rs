@@ -165,6 +165,70 @@ fn glue_spares_asking_for_addresses_as_long_as_it_keeps_coming() {
 }
 
 #[test]
+fn glue_is_not_waited_for_beyond_its_time_where_the_service_is_asked_later() {
+    let mut world = World::new(1, v4());
+    world.outputs();
+    world.answer(1, SRV, "_db._tcp.x 60 SRV 0 1 5 a.x; + a.x 16 A 10.1.0.1");
+    assert_eq!(world.pass(s(16)), ["16s ask 1: a.x A"]);
+}
+
+#[test]
+fn what_was_asked_for_weighs_more_than_what_came_along() {
+    // RFC 2181, section 5.4.1.
+    let mut world = World::new(1, v4());
+    world.outputs();
+    world.answer(1, SRV, "_db._tcp.x 10 SRV 0 1 5 a.x");
+    world.answer(1, "a.x A", "a.x 60 A 10.1.0.1; a.x 60 A 10.1.0.2");
+    let both = "a.x=10.1.0.1:5 p0 w1, a.x=10.1.0.2:5 p0 w1";
+    assert_eq!(world.backends(), both);
+    for _ in 0..5 {
+        world.pass(s(10));
+        world.answer(1, SRV, "_db._tcp.x 10 SRV 0 1 5 a.x; + a.x 10 A 10.1.0.2");
+        assert_eq!(world.backends(), both);
+    }
+    // Until its time is over.
+    world.pass(s(10));
+    world.answer(1, SRV, "_db._tcp.x 10 SRV 0 1 5 a.x; + a.x 10 A 10.1.0.2");
+    assert_eq!(world.backends(), "a.x=10.1.0.2:5 p0 w1");
+}
+
+#[test]
+fn that_a_host_has_one_family_only_is_no_reason_to_ask_often_either() {
+    let subject = Subject::Host("db.x".into(), 5);
+    let mut world = World::of(&subject, 1, Config::default());
+    let zone = "db.x 3600 A 10.1.0.1";
+    world.live(&[(1, zone)], s(0));
+    world.told(&[]);
+    world.live(&[(1, zone)], s(600));
+    let asked = world.told(&["asked 1 db.x AAAA"]).len();
+    // As often as the zone says, which is every ten seconds.
+    assert_eq!(asked, 60);
+    world.told(&[]);
+}
+
+#[test]
+fn times_without_end_are_no_harm() {
+    let config = Config {
+        query_interval: Duration::MAX,
+        query_retry_if_no_records_found: Duration::MAX,
+        query_timeout: Duration::MAX,
+        hardcoded_ttl: Some(Duration::MAX),
+        serve_stale: Duration::MAX,
+        ..Config::default()
+    };
+    for zone in [ONE, "_db._tcp.x 30 SRV 0 1 5 a.x", ""] {
+        let subject = Subject::Service("_db._tcp.x".into());
+        let dice = Dice::seeded(1);
+        let mut world = World::with_dice(&subject, 2, config.clone(), dice);
+        world.outputs();
+        world.answer(1, SRV, zone);
+        world.live(&[(1, zone), (2, "DOWN")], s(86_400));
+        world.live(&[], s(86_400));
+        let _ = world.stats();
+    }
+}
+
+#[test]
 fn that_there_is_nothing_is_kept_as_long_as_the_zone_says() {
     // RFC 2308, section 5: the lesser of the SOA's TTL and its minimum.
     for (soa, after) in [

@@ -120,7 +120,7 @@ fn send_datagram<R: Network>(runtime: &R, server: SocketAddr, packet: &[u8]) -> 
     };
     let socket = UdpSocket::bind((any, 0))?;
     socket.set_nonblocking(true)?;
-    // A new socket has room for one packet; if not, the packet is lost, as packets may be.
+    // A new socket has room for one packet.
     socket.send_to(packet, server)?;
     runtime.within(|| runtime.watch(socket))
 }

@@ -39,6 +39,7 @@ pub use qorb_core::dns::{
 pub use system::{parse as parse_system_servers, servers as system_servers};
 
 use crate::backend::AllBackends;
+use crate::panics::caught;
 use crate::runtime::{Network, Timer};
 use crate::service;
 use crate::sync::{Arc, Mutex};
@@ -335,13 +336,21 @@ impl<R: Network> Running<R> {
                 };
                 any = true;
                 let now = since(self.epoch, runtime.now());
+                // A runtime's error has words of its own, which are not to be asked for under the lock.
+                let words;
                 let input = match &delivery {
                     Delivery::Packet(from, packet) => Input::Packet {
                         exchange,
                         from: *from,
                         packet,
                     },
-                    Delivery::Failed(error) => Input::Failed { exchange, error },
+                    Delivery::Failed(error) => {
+                        words = in_words(error);
+                        Input::Failed {
+                            exchange,
+                            error: &words,
+                        }
+                    }
                 };
                 shared.with(taping, |state| {
                     state.machine.handle(now, input, &mut state.telling);
@@ -429,6 +438,10 @@ impl Shared {
         told.pass_on();
         Some(result)
     }
+}
+
+fn in_words(error: &io::Error) -> String {
+    caught(|| error.to_string()).unwrap_or_else(|words| format!("(its Display panicked: {words})"))
 }
 
 fn since(epoch: Clock, now: Clock) -> Instant {

@@ -46,6 +46,7 @@ mod spoken {
     use tracing::level_filters::LevelFilter;
     use tracing::{Level, event};
 
+    use crate::panics::quietly;
     use crate::service::Name;
 
     /// What was told, until it is passed on.
@@ -90,11 +91,11 @@ mod spoken {
         pub(in super::super) fn pass_on(self) {
             for told in self.told {
                 // The macro wants each level as a constant.
-                match told.level {
+                quietly(|| match told.level {
                     Level::WARN => emit_as!(Level::WARN, self.service, told),
                     Level::INFO => emit_as!(Level::INFO, self.service, told),
                     _ => emit_as!(Level::DEBUG, self.service, told),
-                }
+                });
             }
         }
     }
@@ -235,6 +236,6 @@ mod spoken {
 
     pub(in super::super) fn of_end(subject: &Subject, reason: &str) {
         let service = subject.name().as_str();
-        event!(target: "qorb::dns", Level::ERROR, service, reason, "resolver-ended");
+        quietly(|| event!(target: "qorb::dns", Level::ERROR, service, reason, "resolver-ended"));
     }
 }
