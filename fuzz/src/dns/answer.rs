@@ -240,7 +240,11 @@ impl Said {
                 weight,
                 port,
                 target,
-            } => RData::SRV(SRV::new(*priority, *weight, *port, name(*target, sent))),
+            } =>
+            // Few ports, so that one backend comes up twice.
+            {
+                RData::SRV(SRV::new(*priority, *weight, port % 3, name(*target, sent)))
+            }
             Data::Cname(to) => RData::CNAME(CNAME(name(*to, sent))),
             Data::Soa(minimum) => soa(*minimum).data,
             Data::Ns(host) => RData::NS(NS(name(*host, sent))),
@@ -260,10 +264,7 @@ fn name(n: u8, sent: &Sent) -> Name {
         215..220 => parse(SERVERS),
         220..225 => parse(&HOST.to_ascii_uppercase()),
         225..230 => parse(&"long.".repeat(48)),
-        230..235 => {
-            let labels = [&[0, 255][..], b"Example"];
-            Name::from_labels(labels).expect("labels that are short")
-        }
+        230..235 => Name::from_labels([&b"\0\xff."[..], b"Example"]).expect("two labels"),
         _ => parse(&format!("x{n}.elsewhere.example")),
     }
 }

@@ -105,8 +105,8 @@ impl Knobs {
         Config {
             resolver_service: name,
             max_dns_concurrency: usize::from(self.concurrency % 6),
-            query_interval: choose(self.interval, [0, 200, 5_000, 60_000]),
-            query_retry_if_no_records_found: choose(self.retry, [0, 500, 2_000, 10_000]),
+            query_interval: choose(self.interval, [200, 1_000, 5_000, 60_000]),
+            query_retry_if_no_records_found: choose(self.retry, [100, 500, 2_000, 10_000]),
             query_timeout: choose(self.timeout, [0, 300, 2_000, 10_000]),
             hardcoded_ttl: (self.ttl >= 192)
                 .then(|| choose(self.ttl, [0, 1_000, 30_000, 3_600_000])),

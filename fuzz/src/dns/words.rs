@@ -57,6 +57,8 @@ struct Inquirer {
     resolver: Resolver,
     entropy: u64,
     names: BTreeSet<Vec<u8>>,
+    /// Servers that do not know EDNS.
+    plain: BTreeSet<SocketAddr>,
     open: BTreeMap<ExchangeId, Sent>,
     /// What each server was last asked, but for the id; with EDNS, and without.
     words: BTreeMap<(SocketAddr, Vec<u8>, u16, bool), Vec<u8>>,
@@ -110,6 +112,7 @@ impl Inquirer {
             resolver,
             entropy: inquiry.seed,
             names,
+            plain: BTreeSet::new(),
             open: BTreeMap::new(),
             words: BTreeMap::new(),
             sent: 0,
@@ -157,6 +160,8 @@ impl Inquirer {
             "nobody asked for {}",
             sent.name
         );
+        let spared = self.plain.contains(&sent.server);
+        assert!(sent.edns || spared, "without EDNS, for no reason");
         let words = packet.split_off(2);
         let key = (sent.server, name, sent.kind.into(), sent.edns);
         let before = self.words.insert(key, words.clone());
@@ -178,6 +183,9 @@ impl Inquirer {
         for (exchange, sent) in self.open.clone() {
             let packet = self.answer(lead, &sent);
             let from = sent.server;
+            if let Lead::NoEdns = lead {
+                self.plain.insert(from);
+            }
             let input = Input::Packet {
                 exchange,
                 from,
