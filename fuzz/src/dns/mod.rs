@@ -109,7 +109,7 @@ impl Knobs {
             query_retry_if_no_records_found: choose(self.retry, [100, 500, 2_000, 10_000]),
             query_timeout: choose(self.timeout, [0, 300, 2_000, 10_000]),
             hardcoded_ttl: (self.ttl >= 192)
-                .then(|| choose(self.ttl, [0, 1_000, 30_000, 3_600_000])),
+                .then(|| choose(self.ttl, [0, 1_000, 30_000, u64::MAX])),
             families: [Families::Both, Families::Both, Families::V4, Families::V6]
                 [usize::from(self.families % 4)],
             serve_stale: choose(self.stale, [0, 3_000, 60_000, 86_400_000]),

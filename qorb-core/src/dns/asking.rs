@@ -15,7 +15,7 @@ use hickory_proto::rr::Name;
 use super::entry::{Alias, Entry, Lookup, Stage};
 use super::event::{Event, Failure, Found, Observer};
 use super::packet::{MAX_ALIASES, Reply};
-use super::query::{EARLIER_PACKETS, ExchangeId, Query, Transport};
+use super::query::{ExchangeId, PACKETS_A_QUERY, Query, Transport};
 use super::question::Question;
 use super::resolver::{Due, Resolver, Todo};
 use super::servers::End;
@@ -222,7 +222,7 @@ impl Resolver {
         for &(it, _) in &earlier {
             self.latest.insert(it, latest);
         }
-        if earlier.len() > EARLIER_PACKETS {
+        if earlier.len() >= PACKETS_A_QUERY {
             self.forget_earlier(earlier[0].0);
         }
         if let Some(lookup) = self.lookup_mut(&lookup) {

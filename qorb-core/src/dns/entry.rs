@@ -19,6 +19,8 @@ use crate::time::Instant;
 pub(super) struct Entry {
     /// The last answer that was believed.
     pub(super) known: Option<Known>,
+    /// Since when it is of interest. `None` if that is too long ago to wait for a first answer, or the last one is too old.
+    pub(super) since: Option<Instant>,
     pub(super) stage: Stage,
     /// How often in a row nobody could answer.
     pub(super) failures: u32,
@@ -163,10 +165,22 @@ impl Entry {
         }
     }
 
-    /// When what is known is believed no longer. While nobody has been asked in vain, it is.
+    /// When what is known is believed no longer, or, if nothing is, a first answer is no longer waited for. While nobody has been asked
+    /// in vain, that is never.
     pub(super) fn forgotten_at(&self, serve_stale: Duration) -> Option<Instant> {
-        let known = self.known.as_ref().filter(|_| self.failures > 0)?;
-        known.expires?.after(serve_stale)
+        if self.failures == 0 {
+            return None;
+        }
+        let held_until = match &self.known {
+            Some(known) => known.expires?,
+            None => self.since?,
+        };
+        held_until.after(serve_stale)
+    }
+
+    /// It can be told what it is: by an answer, or because there is none to be had.
+    pub(super) fn is_settled(&self) -> bool {
+        self.known.is_some() || self.since.is_none()
     }
 
     /// Its answer should be waited for: there was none ever, or the last is in doubt.

@@ -140,6 +140,7 @@ impl Resolver {
             return;
         };
         entry.known = None;
+        entry.since = None;
         observer.observe(&Event::Expired { question });
         self.changed_since.get_or_insert(self.now);
         if question.kind == RecordKind::Srv {
@@ -240,12 +241,14 @@ impl Resolver {
             return;
         }
         let found = self.service.sightings(&self.entries, self.now);
-        if unsettled && found.as_ref().is_none_or(|it| it.all.is_empty()) {
+        let is_empty = found.as_ref().is_none_or(|it| it.all.is_empty());
+        if unsettled && is_empty {
             return;
         }
         self.changed_since = None;
         self.set_naming_timer(None);
-        if found.is_none() && self.named.is_none() {
+        // That there are no backends has to be said by somebody. That nobody answers does not say it.
+        if is_empty && !self.is_all_settled() {
             return;
         }
         let found = found.unwrap_or_default();
@@ -261,6 +264,13 @@ impl Resolver {
             });
         }
         self.tell(backends, observer);
+    }
+
+    /// Whether each question of the service was answered, or has been waited for for too long.
+    fn is_all_settled(&self) -> bool {
+        let questions = self.service.questions(&self.entries);
+        let mut entries = questions.iter().filter_map(|it| self.entries.get(it));
+        entries.all(Entry::is_settled)
     }
 
     /// Whether what has been known `since` then should be told, though more is to come: soon if it is the first there is, or if what

@@ -40,6 +40,7 @@
 //! | servers that a service of servers names | [`MAX_SERVERS`] | likewise |
 //! | CNAMEs on the way to an answer | [`MAX_ALIASES`] | the answer counts as a failure |
 //! | questions being asked at once | [`LOOKUPS_AT_ONCE`], of [`Config::max_dns_concurrency`] servers each | waits its turn |
+//! | packets to one server about one thing, that are listened to | [`PACKETS_A_QUERY`] | the earliest is given up |
 //! | packets that are no answer to one query | [`STRAYS_A_QUERY`] | the query moves to TCP (RFC 5452, section 9.3) |
 //! | how long a TTL counts | a week (RFC 8767, section 4) | |
 //!
@@ -84,7 +85,7 @@ mod turns;
 pub use config::{Config, ConfigError, Families, Subject};
 pub use event::{Event, Failure, Found, Observer, Stray};
 pub use packet::{MAX_ADDRESSES, MAX_ALIASES, MAX_RECORDS};
-pub use query::{ExchangeId, STRAYS_A_QUERY, Transport};
+pub use query::{ExchangeId, PACKETS_A_QUERY, STRAYS_A_QUERY, Transport};
 pub use question::{Question, RecordKind};
 pub use resolver::{Input, Output, Resolver, Wakeup};
 pub use servers::MAX_SERVERS;

@@ -162,8 +162,8 @@ impl Query {
     }
 }
 
-/// How many earlier packets of a query are still listened to. With the times between them, that is all but in the longest.
-pub(super) const EARLIER_PACKETS: usize = 3;
+/// How many packets of one query are listened to at once, the latest ones. In the time that there is by default, no more are sent.
+pub const PACKETS_A_QUERY: usize = 4;
 
 /// How many packets that are no answer a query bears before it moves to TCP, where nobody can guess.
 pub const STRAYS_A_QUERY: u32 = 16;

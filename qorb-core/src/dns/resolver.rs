@@ -11,8 +11,8 @@ use super::event::{Event, Failure, Observer, Stray};
 use super::packet;
 use super::query::{ExchangeId, Query, Transport};
 use super::question::{Question, RecordKind};
-use super::servers::Servers;
-use super::service::{Entries, Service, Sighting};
+use super::servers::{MAX_SERVERS, Servers};
+use super::service::{Entries, MAX_TARGETS, Service, Sighting};
 use super::stats::{QuestionStats, Stats, Strays};
 use super::turns::{Rank, Turns};
 use crate::backend::{AllBackends, Backend};
@@ -149,7 +149,7 @@ impl Resolver {
         let service = match subject {
             Subject::Service(name) => {
                 let root = config::question(name, RecordKind::Srv)?;
-                Service::of_srv(root, config.families)
+                Service::of_srv(root, config.families, MAX_TARGETS)
             }
             Subject::Host(name, port) => {
                 let root = config::question(name, RecordKind::A)?;
@@ -159,7 +159,7 @@ impl Resolver {
         let server_service = match &config.resolver_service {
             Some(name) => {
                 let root = config::question(name, RecordKind::Srv)?;
-                Some(Service::of_srv(root, config.families))
+                Some(Service::of_srv(root, config.families, MAX_SERVERS))
             }
             None => None,
         };
@@ -403,6 +403,7 @@ impl Resolver {
     /// A question that is due at once.
     pub(super) fn add_entry(&mut self, question: &Question) {
         let entry = Entry {
+            since: Some(self.now),
             stage: Stage::Resting(Some(self.now)),
             ..Entry::default()
         };

@@ -24,6 +24,7 @@ pub(super) struct Service {
     roots: Vec<Question>,
     port: Option<u16>,
     families: Families,
+    most_targets: usize,
 }
 
 /// A backend, and what its records are worth.
@@ -56,12 +57,13 @@ pub(super) struct Sightings {
 }
 
 impl Service {
-    /// A service with SRV records.
-    pub(super) fn of_srv(question: Question, families: Families) -> Self {
+    /// A service with SRV records, of which so many are heeded.
+    pub(super) fn of_srv(question: Question, families: Families, most_targets: usize) -> Self {
         Self {
             roots: [question].into(),
             port: None,
             families,
+            most_targets,
         }
     }
 
@@ -76,6 +78,7 @@ impl Service {
             roots: kinds.map(root).collect(),
             port: Some(port),
             families,
+            most_targets: 0,
         }
     }
 
@@ -87,7 +90,7 @@ impl Service {
     fn targets<'a>(&self, entries: &'a Entries) -> Option<&'a [Srv]> {
         let root = entries.get(self.roots.first()?)?;
         match &root.known.as_ref()?.records {
-            Some(Records::Srv(targets)) => Some(&targets[..targets.len().min(MAX_TARGETS)]),
+            Some(Records::Srv(targets)) => Some(&targets[..targets.len().min(self.most_targets)]),
             _ => Some(&[]),
         }
     }
@@ -143,7 +146,7 @@ impl Service {
         } else {
             let root = entries.get(self.roots.first()?)?;
             if let Some(Records::Srv(all)) = root.known.as_ref()?.records.as_ref() {
-                found.dropped += all.len().saturating_sub(MAX_TARGETS);
+                found.dropped += all.len().saturating_sub(self.most_targets);
             }
             for srv in self.targets(entries)? {
                 self.sight(srv, Some(root), entries, now, &mut found);

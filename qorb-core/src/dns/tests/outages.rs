@@ -118,6 +118,62 @@ fn an_outage_at_the_start_names_nothing_rather_than_the_empty_set() {
     assert_eq!(world.backends(), "");
 }
 
+/// What happens if servers that know of a service cannot say where its targets are.
+fn without_addresses(world: &mut World, service: &str, time: Duration) -> Vec<String> {
+    let mut named = Vec::new();
+    let end = world.now.after(time).unwrap();
+    while world.now < end {
+        named.extend(
+            world
+                .outputs()
+                .into_iter()
+                .filter(|it| it.starts_with("backends")),
+        );
+        for (exchange, sent) in world.open.clone() {
+            let reply = if sent.question() == SRV {
+                Reply::to(&sent.message, service)
+            } else {
+                Reply::to(&sent.message, "SERVFAIL")
+            };
+            world.packet(exchange, sent.server, &reply.packet());
+        }
+        world.now = world.dns.poll_timeout().unwrap().0;
+        world.timeout();
+    }
+    named
+}
+
+#[test]
+fn that_nobody_says_where_the_targets_are_does_not_say_that_there_are_none() {
+    let mut world = World::new(1, v4());
+    let service = "_db._tcp.x 30 SRV 0 1 5 a.x";
+    assert_eq!(without_addresses(&mut world, service, s(600)), [""; 0]);
+    assert_eq!(world.backends(), "nothing");
+    world.live(
+        &[(1, &(service.to_string() + "; a.x 30 A 10.1.0.1"))],
+        s(20),
+    );
+    assert_eq!(world.backends(), "a.x=10.1.0.1:5 p0 w1");
+    // The target is replaced by one of which nobody says where it is: the one that is known is better than none.
+    let moved = "_db._tcp.x 30 SRV 0 1 5 b.x";
+    assert_eq!(without_addresses(&mut world, moved, s(600)), [""; 0]);
+    world.live(&[(1, &(moved.to_string() + "; b.x 30 A 10.1.0.2"))], s(20));
+    assert_eq!(world.backends(), "b.x=10.1.0.2:5 p0 w1");
+}
+
+#[test]
+fn what_nobody_says_where_it_is_is_waited_for_no_longer_than_what_is_old_is_kept() {
+    let config = Config {
+        serve_stale: s(100),
+        ..v4()
+    };
+    let mut world = World::new(1, config);
+    world.live(&[(1, ZONE)], s(1));
+    let moved = "_db._tcp.x 30 SRV 0 1 5 c.x";
+    assert_eq!(without_addresses(&mut world, moved, s(120)), [""; 0]);
+    assert_eq!(without_addresses(&mut world, moved, s(60)), ["backends"]);
+}
+
 #[test]
 fn a_resolver_nobody_answers_never_asks_more_than_its_timers_say() {
     // Promise 13: with no input it falls quiet but for its periodic timers.
