@@ -25,7 +25,7 @@ pub struct Config {
     pub resolver_service: Option<service::Name>,
     /// How many servers are asked the same at a time. At least one. Default 5.
     pub max_dns_concurrency: usize,
-    /// How often what is known is asked again, at the latest: sooner where a TTL is shorter. At least 10 ms. Default 60 s.
+    /// How often what is known is asked again, sooner where a TTL is shorter. At least 10 ms. Default 60 s.
     pub query_interval: Duration,
     /// How soon a service is asked for again that had no records: sooner if its zone says so (RFC 2308). Also the longest wait
     /// after no server could be had. At least 10 ms. Default 10 s.
@@ -36,7 +36,8 @@ pub struct Config {
     pub hardcoded_ttl: Option<Duration>,
     /// Which addresses are of use. Default: both sorts.
     pub families: Families,
-    /// How long an answer is good for after its TTL, while no server can be had (RFC 8767). Default: a day.
+    /// How long an answer is good for after its TTL, while no server can be had (RFC 8767); and how long the last backends are kept while nobody
+    /// says where those are that replace them. Default: a day.
     pub serve_stale: Duration,
 }
 

@@ -21,8 +21,9 @@
 //!
 //! A service is looked up by its SRV records (RFC 2782), then each target by its addresses, where the servers did not add those
 //! themselves; or, where a service has no SRV records, a host by its addresses alone ([`Subject`]). Several servers are asked at once. The
-//! first answer with records wins. An answer without any is believed only if no server has some, so that all have to answer, or to have had
-//! [their time](Config::query_timeout); and then it is believed: the backends go. Where nobody answers at all, they stay, for as long as [`Config::serve_stale`] says (RFC 8767).
+//! first answer with records wins. An answer without any is believed only if no server that answers has some, so that all have to, or to have
+//! had [their time](Config::query_timeout); and then it is believed: the backends go. (Only where a host has addresses of one family, nobody waits
+//! for what servers that fail again and again might say of the other.) Where nobody answers at all, they stay, for as long as [`Config::serve_stale`] says (RFC 8767).
 //!
 //! A target with several addresses is as many backends of one name; so that its share stays what DNS says, its weight is divided among
 //! them. Names are in lower case, without the dot at their end.
