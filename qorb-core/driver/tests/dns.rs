@@ -127,7 +127,8 @@ impl Drop for Running {
 fn resolver(server: &NameServer) -> DnsResolver<Tiny> {
     let config = DnsResolverConfig {
         query_interval: Duration::from_millis(10),
-        query_timeout: Duration::from_millis(50),
+        // Long enough for a machine that has much to do.
+        query_timeout: Duration::from_secs(2),
         families: Families::V4,
         ..DnsResolverConfig::default()
     };
@@ -203,10 +204,12 @@ fn every_query_answer_and_change_is_told() {
     let (rt, server) = (Running::start(), NameServer::start());
     let mut resolver = resolver(&server);
     let stats = resolver.stats_handle();
-    let told = told(LevelFilter::DEBUG, Some(stats), |_| {
+    let mut told = told(LevelFilter::DEBUG, Some(stats), |_| {
         let set = rt.next(&mut resolver).unwrap();
         assert_eq!(set[0].address, "127.0.0.1:5355".parse().unwrap());
     });
+    // A packet may have had to be sent again.
+    told.dedup();
     let at = server.address;
     let srv = format!(r#"service="_db._tcp.x" server={at} question="_db._tcp.x SRV""#);
     let a = format!(r#"service="_db._tcp.x" server={at} question="db.x A""#);
@@ -235,7 +238,7 @@ fn an_outage_is_told_once_and_a_healthy_resolver_is_silent() {
         rt.until(&mut resolver, || asked() > 10);
         assert_eq!(*lines.lock().unwrap(), [""; 0]);
         server.answers.store(0, Ordering::SeqCst);
-        let failed = || stats.stats().questions.iter().all(|it| it.failures > 2);
+        let failed = || stats.stats().questions.iter().all(|it| it.failures > 1);
         rt.until(&mut resolver, failed);
     });
     // Once for each question.
@@ -243,7 +246,7 @@ fn an_outage_is_told_once_and_a_healthy_resolver_is_silent() {
     for line in told {
         assert!(line.starts_with("WARN message=lookup-failed"), "{line}");
         assert!(
-            line.contains("no answer within 50ms; 1 times in a row"),
+            line.contains("no answer within 2s; 1 times in a row"),
             "{line}"
         );
     }
@@ -265,7 +268,8 @@ fn a_subscriber_that_panics_does_not_end_it() {
     tracing::subscriber::with_default(angry, || {
         assert_eq!(rt.next(&mut resolver).unwrap().len(), 1);
     });
-    assert_eq!(lines.lock().unwrap().len(), 5);
+    // More, if a packet had to be sent again.
+    assert!(lines.lock().unwrap().len() >= 5);
 }
 
 /// A file that others can look into, until it is full.
@@ -309,7 +313,7 @@ fn what_it_lived_through_is_replayed_byte_for_byte() {
     let stats = resolver.stats_handle();
     rt.next(&mut resolver).unwrap();
     server.answers.store(3, Ordering::SeqCst);
-    let failed = || stats.stats().questions.iter().any(|it| it.failures > 1);
+    let failed = || stats.stats().questions.iter().any(|it| it.failures > 0);
     rt.until(&mut resolver, failed);
     drop(resolver);
     let tape = paper.text();
