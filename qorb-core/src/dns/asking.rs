@@ -12,7 +12,7 @@ use core::time::Duration;
 
 use hickory_proto::rr::Name;
 
-use super::entry::{Alias, Entry, Lookup, Stage};
+use super::entry::{Absence, Alias, Entry, Lookup, Stage};
 use super::event::{Event, Failure, Found, Observer};
 use super::packet::{MAX_ALIASES, Reply};
 use super::query::{ExchangeId, PACKETS_A_QUERY, Query, Transport};
@@ -363,9 +363,10 @@ impl Resolver {
                     self.ask_more(&other, observer);
                 }
             }
-            Reply::Empty { ttl, .. } => {
+            Reply::Empty { ttl, no_such_name } => {
+                let ttl = ttl.map(good_for);
                 if let Some(lookup) = self.lookup_mut(question) {
-                    lookup.has_none(&query.question.name, ttl.map(good_for));
+                    lookup.has_none(&query.question.name, Absence { ttl, no_such_name });
                 }
                 self.ask_more(question, observer);
             }

@@ -30,14 +30,14 @@ pub struct Config {
     /// How soon a service is asked for again that had no records: sooner if its zone says so (RFC 2308). Also the longest wait
     /// after no server could be had. At least 10 ms. Default 10 s.
     pub query_retry_if_no_records_found: Duration,
-    /// How long a server has to answer, packets that are sent again included. At least 10 ms. Default 10 s.
+    /// How long a server has to answer a question, packets that are sent again included; CNAMEs lead to further questions. At least 10 ms. Default 10 s.
     pub query_timeout: Duration,
     /// The TTL of every record, whatever the servers say. Default: what the servers say.
     pub hardcoded_ttl: Option<Duration>,
     /// Which addresses are of use. Default: both sorts.
     pub families: Families,
     /// How long an answer is good for after its TTL, while no server can be had (RFC 8767); and how long the last backends are kept while nobody
-    /// says where those are that replace them. Default: a day.
+    /// says where those are that replace them (or one of their families is never answered). Default: a day.
     pub serve_stale: Duration,
 }
 

@@ -108,16 +108,21 @@ pub(super) struct Alias {
 pub(super) struct Absence {
     /// For how long, if anybody said that.
     pub(super) ttl: Option<Duration>,
+    /// There is no such name, so that it has no records of any sort (RFC 8020).
+    pub(super) no_such_name: bool,
 }
 
 impl Absence {
     /// Who says for how long is heard before who does not, and the shortest time counts.
-    pub(super) fn and(self, ttl: Option<Duration>) -> Self {
-        let ttl = match (self.ttl, ttl) {
+    pub(super) fn and(self, other: Self) -> Self {
+        let ttl = match (self.ttl, other.ttl) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         };
-        Self { ttl }
+        Self {
+            ttl,
+            no_such_name: self.no_such_name && other.no_such_name,
+        }
     }
 }
 
@@ -138,7 +143,7 @@ impl Lookup {
     }
 
     /// Takes note that there are no records of what was `asked`.
-    pub(super) fn has_none(&mut self, asked: &Name, ttl: Option<Duration>) {
+    pub(super) fn has_none(&mut self, asked: &Name, absence: Absence) {
         let none = if *asked == self.name {
             &mut self.none
         } else if let Some(alias) = self.alias.as_mut().filter(|it| it.to == *asked) {
@@ -146,7 +151,7 @@ impl Lookup {
         } else {
             return;
         };
-        *none = Some(none.unwrap_or(Absence { ttl }).and(ttl));
+        *none = Some(none.unwrap_or(absence).and(absence));
     }
 }
 

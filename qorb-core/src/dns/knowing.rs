@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
+use core::mem;
 use core::net::SocketAddr;
 use core::time::Duration;
 
@@ -81,6 +82,12 @@ impl Resolver {
         let ttl = ttl.unwrap_or(Duration::ZERO);
         let had_records = self.entries.get(question).is_some_and(Entry::has_records);
         let changed = self.learn(question, None, ttl, Origin::Answer);
+        if let Some(other) = question.other_family().filter(|_| none.no_such_name) {
+            let entry = self.entries.get(&other);
+            if entry.is_some_and(|it| !it.has_records()) {
+                self.learn(&other, None, ttl, Origin::Answer);
+            }
+        }
         if changed && question.kind == RecordKind::Srv {
             self.reconcile();
         } else if had_records && !self.is_root(question) && !self.is_known_otherwise(question) {
@@ -115,6 +122,8 @@ impl Resolver {
         let Some(entry) = self.entries.get_mut(question) else {
             return;
         };
+        let is_first = entry.known.is_none() && entry.failures == 0;
+        let was_awaited = is_first || entry.in_doubt;
         entry.failures = entry.failures.saturating_add(1);
         let times = entry.failures;
         let doublings = (times - 1).min(31);
@@ -129,8 +138,10 @@ impl Resolver {
         });
         entry.last_error = Some(failure);
         entry.in_doubt = false;
-        // Nobody need wait for its answer any more.
-        self.changed_since.get_or_insert(self.now);
+        // Nobody need wait for its answer any more. Other failures are no news, and many.
+        if was_awaited {
+            self.changed_since.get_or_insert(self.now);
+        }
         self.rest(question, pause);
     }
 
@@ -170,8 +181,8 @@ impl Resolver {
         });
         entry.failures = 0;
         entry.last_error = None;
-        entry.in_doubt = false;
-        if changed {
+        let was_in_doubt = mem::take(&mut entry.in_doubt);
+        if changed || was_in_doubt {
             self.changed_since.get_or_insert(self.now);
         }
         self.set_timer(question);

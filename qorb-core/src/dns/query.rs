@@ -145,12 +145,12 @@ impl Query {
     /// Nothing that answers an earlier packet is of interest any more.
     fn alone(mut self) -> Self {
         self.earlier.clear();
+        self.strays = 0;
         self.anew()
     }
 
     fn anew(mut self) -> Self {
         self.id = None;
-        self.strays = 0;
         self.sent_before += 1;
         self
     }

@@ -203,12 +203,18 @@ impl Resolver {
                 packet,
             } => self.packet_came(exchange, from, packet, observer),
             Input::Failed { exchange, error } => {
-                let query = self.queries.get(&exchange);
-                if query.is_some_and(|it| it.id.is_some()) {
-                    let failure = Failure::Transport(alloc::format!("{error}"));
-                    self.query_failed(exchange, failure, observer);
-                } else {
-                    self.forget_earlier(exchange);
+                let query = self.queries.get_mut(&exchange);
+                match query.filter(|it| it.id.is_some()) {
+                    None => self.forget_earlier(exchange),
+                    Some(query) if query.earlier.is_empty() => {
+                        let failure = Failure::Transport(alloc::format!("{error}"));
+                        self.query_failed(exchange, failure, observer);
+                    }
+                    // An answer to what was sent before may still come.
+                    Some(query) => {
+                        query.id = None;
+                        self.todo.push_back(Todo::Close(exchange));
+                    }
                 }
             }
         }
@@ -381,14 +387,13 @@ impl Resolver {
         match &mut entry.stage {
             Stage::Resting(Some(at)) if *at <= self.now => {
                 entry.stage = Stage::Queued;
-                let is_known = entry.has_records();
-                let rank = if self.is_root(question) {
-                    Rank::Root
-                } else if is_known {
-                    Rank::Known
-                } else {
-                    Rank::Unknown
+                let rank = match entry.failures {
+                    0 if entry.has_records() => Rank::Known,
+                    0 => Rank::New,
+                    _ => Rank::Failing,
                 };
+                let is_root = self.is_root(question);
+                let rank = if is_root { Rank::Root } else { rank };
                 self.turns.wait(rank, question.clone());
             }
             Stage::Asking(lookup) if lookup.head_start.is_some_and(|at| at <= self.now) => {

@@ -1,7 +1,8 @@
 //! Whose turn it is to be asked, where there is more to ask than is asked at once.
 //!
-//! What a service needs first goes first: the names of its targets; then addresses of which some are known; then those of which
-//! none are. Of the last, many may be dead, and each costs its whole time.
+//! What a service needs first goes first: the names of its targets; then addresses of which some are known; then new ones; then those that
+//! nobody could answer last time. Of the last, many may be dead, and each costs its whole time. Nobody waits for ever: each rank
+//! has some turns of its own.
 
 use alloc::collections::VecDeque;
 
@@ -10,8 +11,8 @@ use super::question::Question;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Turns {
     /// By rank.
-    waiting: [VecDeque<Question>; 3],
-    asking: [usize; 3],
+    waiting: [VecDeque<Question>; 4],
+    asking: [usize; 4],
 }
 
 /// Before whom one comes.
@@ -22,7 +23,13 @@ pub(super) enum Rank {
     /// An address is known.
     Known,
     /// None is.
-    Unknown,
+    New,
+    /// Nobody could answer.
+    Failing,
+}
+
+impl Rank {
+    const ALL: [Self; 4] = [Self::Root, Self::Known, Self::New, Self::Failing];
 }
 
 impl Turns {
@@ -32,21 +39,37 @@ impl Turns {
 
     /// Who may be asked now, and counts as being asked until [`end`](Self::end).
     pub(super) fn begin(&mut self) -> Option<(Rank, Question)> {
-        for rank in [Rank::Root, Rank::Known, Rank::Unknown] {
-            let [_, known, unknown] = self.asking;
-            let has_room = match rank {
-                Rank::Root => true,
-                Rank::Known => known + unknown < LOOKUPS_AT_ONCE - ROOTS,
-                Rank::Unknown => {
-                    unknown < UNKNOWN_AT_ONCE && known + unknown < LOOKUPS_AT_ONCE - ROOTS
-                }
-            };
-            if has_room && let Some(question) = self.waiting[rank as usize].pop_front() {
+        for rank in Rank::ALL {
+            if self.has_room(rank)
+                && let Some(question) = self.waiting[rank as usize].pop_front()
+            {
                 self.asking[rank as usize] += 1;
                 return Some((rank, question));
             }
         }
         None
+    }
+
+    fn has_room(&self, rank: Rank) -> bool {
+        if rank == Rank::Root {
+            return true;
+        }
+        let kept_for = |other: Rank| {
+            let (waiting, asking) = (&self.waiting[other as usize], self.asking[other as usize]);
+            // The living may come at any time.
+            let may_come = other == Rank::Known || !waiting.is_empty();
+            if other == rank || !may_come {
+                0
+            } else {
+                OF_ITS_OWN.saturating_sub(asking)
+            }
+        };
+        let others = Rank::ALL.into_iter().skip(1);
+        let taken: usize = others
+            .map(|other| self.asking[other as usize] + kept_for(other))
+            .sum();
+        let is_dead_weight = rank == Rank::Failing && self.asking[rank as usize] >= FAILING_AT_ONCE;
+        taken < LOOKUPS_AT_ONCE - ROOTS && !is_dead_weight
     }
 
     /// As `begin`, for what goes on at once.
@@ -82,5 +105,7 @@ pub const LOOKUPS_AT_ONCE: usize = 16;
 
 /// The two questions of a host, or the one of a service; and that for servers.
 const ROOTS: usize = 3;
-/// So that the dead cannot keep out the living.
-const UNKNOWN_AT_ONCE: usize = 8;
+/// As many turns are kept for each rank in which somebody waits.
+const OF_ITS_OWN: usize = 2;
+/// More of the dead are not asked at once, whoever else waits.
+const FAILING_AT_ONCE: usize = 6;

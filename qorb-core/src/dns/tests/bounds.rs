@@ -59,10 +59,10 @@ fn of_64_kib_of_targets_the_first_thousand_are_looked_up() {
         let bytes = Bytes::to(question, targets);
         (0..targets).fold(bytes, |bytes, it| bytes.srv(&short_name(it)))
     });
-    // So many at once, the others in turn.
+    // So many at once, the others in turn; some turns are kept for services, and for what is known.
     let asked = world.outputs();
     let asked = asked.iter().filter(|it| it.starts_with("ask 1:"));
-    assert_eq!(asked.count(), LOOKUPS_AT_ONCE / 2);
+    assert_eq!(asked.count(), LOOKUPS_AT_ONCE - 5);
     let mut seen = 0;
     while let Some((&exchange, sent)) = world.open.iter().next() {
         assert!(world.open.len() <= LOOKUPS_AT_ONCE);
@@ -217,6 +217,56 @@ fn dead_targets_keep_out_neither_the_living_nor_the_service() {
     };
     assert_eq!(longest(SRV), s(5));
     assert_eq!(longest("a.x A"), s(5));
+}
+
+#[test]
+fn known_targets_that_have_died_do_not_keep_out_new_ones() {
+    // A hundred addresses were known, and their names are answered no more; the service gains another target.
+    let known =
+        (0..100).map(|it| format!("_db._tcp.x 30 SRV 0 1 5 n{it}.x; n{it}.x 30 A 10.1.0.{it}"));
+    let known: Vec<_> = known.collect();
+    let before = known.join("; ");
+    let mut world = World::new(1, v4());
+    world.live(&[(1, &before)], s(29));
+    let after = before.clone() + "; _db._tcp.x 30 SRV 0 1 5 new.x; new.x 30 A 10.1.1.1";
+    let end = s(120);
+    while world.now.since(Instant::EPOCH) < end {
+        world.outputs();
+        let open = world.open.clone().into_iter();
+        let alive = open.filter(|(_, it)| matches!(&*it.question(), SRV | "new.x A"));
+        for (exchange, sent) in alive {
+            let packet = Reply::by_zone(&sent.message, &after).packet();
+            world.packet(exchange, sent.server, &packet);
+        }
+        world.now = world.dns.poll_timeout().unwrap().0;
+        world.timeout();
+    }
+    assert_eq!(world.named.as_ref().unwrap().len(), 101);
+}
+
+#[test]
+fn very_many_living_targets_do_not_keep_out_new_ones() {
+    // More than can be asked again as often as their TTLs say.
+    let known = (0..60).map(|it| format!("_db._tcp.x 1 SRV 0 1 5 n{it}.x; n{it}.x 1 A 10.1.0.1"));
+    let known: Vec<_> = known.collect();
+    let zone = known.join("; ");
+    let more = zone.clone() + "; _db._tcp.x 1 SRV 0 1 5 new.x; new.x 1 A 10.1.1.1";
+    let mut world = World::new(1, v4());
+    let mut answer_in_turn = |zone: &str, rounds: usize| {
+        for _ in 0..rounds {
+            world.outputs();
+            // All that are under way are answered, half a second later.
+            world.pass(ms(500));
+            for (exchange, sent) in world.open.clone() {
+                let packet = Reply::by_zone(&sent.message, zone).packet();
+                world.packet(exchange, sent.server, &packet);
+            }
+        }
+        world.outputs();
+        world.named.as_ref().map_or(0, |it| it.len())
+    };
+    assert_eq!(answer_in_turn(&zone, 100), 60);
+    assert_eq!(answer_in_turn(&more, 60), 61);
 }
 
 #[test]

@@ -162,6 +162,37 @@ fn that_nobody_says_where_the_targets_are_does_not_say_that_there_are_none() {
 }
 
 #[test]
+fn that_a_name_is_not_there_is_said_of_all_its_addresses() {
+    // RFC 8020. The server never answers about one family (RFC 4074); that there is no such name it says of the other.
+    let mut world = World::new(1, Config::default());
+    let zone = "_db._tcp.x 30 SRV 0 1 5 a.x; a.x 30 A 10.1.0.1";
+    let mut live = |zone: &str, time: Duration| {
+        let mut named = Vec::new();
+        let end = world.now.after(time).unwrap();
+        while world.now < end {
+            named.extend(
+                world
+                    .outputs()
+                    .into_iter()
+                    .filter(|it| it.starts_with("backends")),
+            );
+            for (exchange, sent) in world.open.clone() {
+                let reply = match &*sent.question() {
+                    "a.x AAAA" => Reply::to(&sent.message, "SERVFAIL"),
+                    _ => Reply::by_zone(&sent.message, zone),
+                };
+                world.packet(exchange, sent.server, &reply.packet());
+            }
+            world.now = world.dns.poll_timeout().unwrap().0;
+            world.timeout();
+        }
+        named
+    };
+    assert_eq!(live(zone, s(100)), ["backends a.x=10.1.0.1:5 p0 w1"]);
+    assert_eq!(live("_db._tcp.x 30 SRV 0 1 5 a.x", s(100)), ["backends"]);
+}
+
+#[test]
 fn what_nobody_says_where_it_is_is_waited_for_no_longer_than_what_is_old_is_kept() {
     let config = Config {
         serve_stale: s(100),

@@ -432,6 +432,20 @@ fn of_the_packets_of_one_query_the_latest_four_are_listened_to() {
 }
 
 #[test]
+fn a_packet_that_cannot_be_sent_again_does_not_end_the_query() {
+    let mut world = World::new(1, v4());
+    world.outputs();
+    let first = world.sent(1, SRV);
+    let packet = Reply::to(&world.open[&first].message, ONE).packet();
+    world.pass(s(1));
+    let outputs = world.fail(1, SRV, "too many open files");
+    assert_eq!(outputs, ["close 1: _db._tcp.x SRV"]);
+    world.packet(first, server(1), &packet);
+    assert_eq!(world.outputs()[0], "backends a.x=10.1.0.1:5 p0 w1");
+    assert!(world.open.is_empty());
+}
+
+#[test]
 fn an_answer_after_its_time_and_a_second_answer_are_ignored_and_counted() {
     let mut world = World::new(1, v4());
     world.outputs();
@@ -488,6 +502,36 @@ fn one_that_knows_only_the_other_servers_is_asked_for_them() {
     assert_eq!(world.backends(), "a.x=10.1.0.1:5 p0 w1");
     let given: Vec<_> = world.stats().servers.iter().map(|it| it.given).collect();
     assert_eq!(given, [true, false, false]);
+}
+
+#[test]
+fn a_server_that_has_gone_is_gone_however_late_that_is_said() {
+    for late in [ms(1), ms(900), ms(1_100), s(3)] {
+        let config = Config {
+            resolver_service: Some("_dns._udp.x".into()),
+            ..v4()
+        };
+        let found =
+            "_dns._udp.x 60 SRV 0 1 53 n2.x; _dns._udp.x 60 SRV 0 1 53 n3.x; n2.x 60 A 10.0.1.53";
+        let zone = format!("{ONE}; {found}");
+        let before = format!("{zone}; n3.x 20 A 10.0.2.53");
+        let mut world = World::new(1, config);
+        world.live(&[(1, &before), (2, &before), (3, &before)], s(19));
+        assert_eq!(world.stats().servers.len(), 3);
+        world.told(&[]);
+        // From now on, all is answered, but later.
+        for _ in 0..200 {
+            world.outputs();
+            let open = world.open.clone();
+            world.pass(late);
+            for (exchange, sent) in open {
+                let packet = Reply::by_zone(&sent.message, &zone).packet();
+                world.packet(exchange, sent.server, &packet);
+            }
+            world.pass(ms(500));
+        }
+        assert_eq!(world.stats().servers.len(), 2, "{late:?}");
+    }
 }
 
 #[test]
