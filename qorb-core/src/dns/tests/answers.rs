@@ -77,6 +77,16 @@ fn the_original_collapsed_several_addresses_of_one_target() {
 }
 
 #[test]
+fn little_of_a_weight_is_lost_where_it_is_divided() {
+    let mut world = World::new(1, v4());
+    let zone = "_db._tcp.x 30 SRV 0 7 5 a.x; _db._tcp.x 30 SRV 0 7 5 b.x; \
+                a.x 30 A 10.1.0.1; a.x 30 A 10.1.0.2; a.x 30 A 10.1.0.3; b.x 30 A 10.1.0.9";
+    world.live(&[(1, zone)], s(1));
+    let weights: Vec<_> = world.named.unwrap().iter().map(|it| it.weight).collect();
+    assert_eq!(weights, [1, 1, 1, 3]);
+}
+
+#[test]
 fn the_same_target_on_two_ports_is_two_backends() {
     let mut world = World::new(1, v4());
     let zone = "_db._tcp.x 30 SRV 0 2 5 a.x; _db._tcp.x 30 SRV 1 3 6 a.x; a.x 30 A 10.1.0.1";

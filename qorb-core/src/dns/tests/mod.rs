@@ -410,6 +410,8 @@ impl Reply {
             "REFUSED" => ResponseCode::Refused,
             "FORMERR" => ResponseCode::FormErr,
             "NOTIMP" => ResponseCode::NotImp,
+            "NOTAUTH" => ResponseCode::NotAuth,
+            "YXDOMAIN" => ResponseCode::YXDomain,
             "TC" => {
                 self.0.metadata.truncation = true;
                 return;

@@ -258,6 +258,11 @@ fn errors_and_nonsense_are_failures_and_say_which() {
     let cases = [
         ("SERVFAIL", "the server says SERVFAIL"),
         ("REFUSED", "the server says REFUSED"),
+        ("NOTAUTH", "the server says NOTAUTH"),
+        (
+            "YXDOMAIN",
+            "the server says an error that is none of the usual",
+        ),
         (
             "! . 30 NS ns.x",
             "the server does not know, and refers to others",
@@ -360,12 +365,21 @@ fn a_server_that_does_not_know_edns_is_asked_without_for_an_hour() {
 fn who_refuses_a_plain_question_too_has_not_refused_edns() {
     let mut world = World::new(1, v4());
     world.outputs();
-    world.answer(1, SRV, "FORMERR");
-    assert_eq!(
-        world.answer(1, SRV, "FORMERR"),
-        ["close 1: _db._tcp.x SRV without EDNS"]
-    );
-    assert_eq!(world.pass(s(1)), ["1s ask 1: _db._tcp.x SRV"]);
+    for (code, pause) in [("FORMERR", 1), ("NOTIMP", 2)] {
+        world.answer(1, SRV, code);
+        assert_eq!(
+            world.answer(1, SRV, code),
+            ["close 1: _db._tcp.x SRV without EDNS"]
+        );
+        let told = world.told(&["failed 1"]);
+        assert_eq!(
+            told,
+            [format!("failed 1 _db._tcp.x SRV: the server says {code}")]
+        );
+        let outputs = world.pass(s(pause));
+        assert_eq!(outputs.len(), 1);
+        assert!(outputs[0].ends_with("ask 1: _db._tcp.x SRV"), "{outputs:?}");
+    }
 }
 
 #[test]
