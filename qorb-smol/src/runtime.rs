@@ -1,16 +1,12 @@
 //! smol, as the driver sees it.
 
 use std::future::Future;
-use std::io;
-use std::net::{SocketAddr, TcpStream, UdpSocket};
-use std::pin::Pin;
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use qorb_driver::runtime::{Bytes, Datagrams, Network, Runtime};
+use qorb_driver::runtime::Runtime;
+use smol::Executor;
 use smol::io::{AsyncRead, AsyncWrite};
-use smol::{Async, Executor};
 
 /// An executor of smol: the global one by default, or [one's own](Self::on).
 #[derive(Clone, Debug, Default)]
@@ -76,7 +72,7 @@ impl Runtime for Smol {
     }
 
     fn timer(&self) -> Timer {
-        Timer(smol::Timer::never())
+        Timer::unarmed()
     }
 
     fn within<T>(&self, f: impl FnOnce() -> T) -> T {
@@ -84,64 +80,4 @@ impl Runtime for Smol {
     }
 }
 
-impl Network for Smol {
-    type Udp = Udp;
-    type Tcp = Tcp;
-
-    fn watch(&self, socket: UdpSocket) -> io::Result<Udp> {
-        Async::new_nonblocking(socket).map(Udp)
-    }
-
-    async fn connect(&self, address: SocketAddr) -> io::Result<Tcp> {
-        Async::<TcpStream>::connect(address).await.map(Tcp)
-    }
-}
-
-/// A UDP socket that the reactor watches.
-#[derive(Debug)]
-pub struct Udp(Async<UdpSocket>);
-
-impl Datagrams for Udp {
-    fn poll_receive(
-        &mut self,
-        cx: &mut Context<'_>,
-        buffer: &mut [u8],
-    ) -> Poll<io::Result<(usize, SocketAddr)>> {
-        loop {
-            match self.0.get_ref().recv_from(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(self.0.poll_readable(cx))?;
-                }
-                received => return Poll::Ready(received),
-            }
-        }
-    }
-}
-
-/// A TCP connection that the reactor watches.
-#[derive(Debug)]
-pub struct Tcp(Async<TcpStream>);
-
-impl Bytes for Tcp {
-    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
-    }
-
-    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
-    }
-}
-
-/// A timer of the reactor that smol runs on.
-#[derive(Debug)]
-pub struct Timer(smol::Timer);
-
-impl qorb_driver::runtime::Timer for Timer {
-    fn reset(mut self: Pin<&mut Self>, at: Instant) {
-        self.0.set_at(at);
-    }
-
-    fn poll_elapsed(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.0).poll(cx).map(|_| ())
-    }
-}
+qorb_driver::reactor!(Smol, smol, AsyncRead::poll_read, AsyncWrite::poll_write);

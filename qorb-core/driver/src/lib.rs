@@ -11,6 +11,8 @@
 //! | `inbox.rs` | where a waiting claim finds its answer |
 //! | `connector.rs`, `resolver.rs`, `runtime.rs` | what others implement |
 //! | `connectors/` | TCP and Unix sockets, but for the runtime's own streams |
+//! | `resolvers/` | what finds backends: lists, channels, DNS |
+//! | `reactor.rs` | what adapters of runtimes on async-io have in common |
 //! | `conformance/` | the suite of tests that every adapter passes |
 //! | `observer.rs`, `watch.rs`, `probes.rs`, `trace.rs` | who is told what |
 //! | `recorder.rs` | a tape of all that is decided, to be replayed |
@@ -120,6 +122,7 @@ mod inbox;
 mod panics;
 #[cfg(feature = "probes")]
 mod probes;
+mod reactor;
 #[cfg(feature = "recorder")]
 mod recorder;
 mod seat;

@@ -3,10 +3,11 @@
 
 #![cfg(all(feature = "conformance", feature = "tracing"))]
 
+#[path = "common/lines.rs"]
+mod lines;
 #[allow(dead_code, reason = "the suite uses all of it")]
 mod tiny;
 
-use std::fmt::{Debug, Write as _};
 use std::future::poll_fn;
 use std::io::{self, Write};
 use std::net::{SocketAddr, UdpSocket};
@@ -18,14 +19,12 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use futures_core::Stream;
+use lines::Lines;
 use qorb_core::tape::dns::Replay;
 use qorb_driver::resolver::AllBackends;
 use qorb_driver::resolvers::dns::{DnsResolver, DnsResolverConfig, Families, StatsHandle};
 use tiny::Tiny;
-use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
 
 /// A DNS server that knows of one target and its address. Once it is to be silent, it is.
 struct NameServer {
@@ -135,66 +134,32 @@ fn resolver(server: &NameServer) -> DnsResolver<Tiny> {
     DnsResolver::new("_db._tcp.x".into(), vec![server.address], config).seed(1)
 }
 
-/// Keeps each event as a line, and looks at the statistics meanwhile, if there are any. At last it panics, if it is angry.
-struct Lines(
-    LevelFilter,
-    Arc<Mutex<Vec<String>>>,
-    Option<StatsHandle>,
-    bool,
-);
-
-impl Subscriber for Lines {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= self.0
-    }
-
-    fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(self.0)
-    }
-
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        let metadata = event.metadata();
-        assert_eq!(metadata.target(), "qorb::dns");
-        let mut line = Line(metadata.level().to_string());
-        event.record(&mut line);
-        self.1.lock().unwrap().push(line.0);
-        // No lock of the resolver's is held.
-        let _ = self.2.as_ref().map(StatsHandle::stats);
-        assert!(!self.3, "an angry subscriber");
-    }
-
-    fn enter(&self, _: &Id) {}
-
-    fn exit(&self, _: &Id) {}
-}
-
-struct Line(String);
-
-impl Visit for Line {
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        // How long an answer took is not to be foretold.
-        let value = format!("{value:?}");
-        let value = value.split(", after").next().unwrap();
-        write!(self.0, " {}={value}", field.name()).unwrap();
+/// Keeps each event up to that level, but for how long an answer took, and then does something else.
+fn up_to(
+    level: LevelFilter,
+    lines: &Arc<Mutex<Vec<String>>>,
+    then: impl Fn() + Send + Sync + 'static,
+) -> Lines {
+    Lines {
+        target: "qorb::dns",
+        level,
+        value: |_, value| value.split(", after").next().map(str::to_owned),
+        written: Arc::clone(lines),
+        then: Box::new(then),
     }
 }
 
-/// What is told at that level while `story` goes on, without the server's address.
+/// What is told at that level while `story` goes on. Meanwhile somebody looks at the statistics, if there are any: no lock of the
+/// resolver's is held.
 fn told(
     level: LevelFilter,
     stats: Option<StatsHandle>,
     story: impl FnOnce(&Mutex<Vec<String>>),
 ) -> Vec<String> {
     let lines = Arc::default();
-    let subscriber = Lines(level, Arc::clone(&lines), stats, false);
+    let subscriber = up_to(level, &lines, move || {
+        let _ = stats.as_ref().map(StatsHandle::stats);
+    });
     tracing::subscriber::with_default(subscriber, || story(&lines));
     std::mem::take(&mut *lines.lock().unwrap())
 }
@@ -232,7 +197,7 @@ fn an_outage_is_told_once_and_a_healthy_resolver_is_silent() {
     let mut resolver = resolver(&server);
     let stats = resolver.stats_handle();
     let asked = || stats.stats().servers.first().map_or(0, |it| it.asked);
-    let told = told(LevelFilter::INFO, None, |lines| {
+    let story = told(LevelFilter::INFO, None, |lines| {
         rt.next(&mut resolver).unwrap();
         lines.lock().unwrap().clear();
         rt.until(&mut resolver, || asked() > 10);
@@ -242,14 +207,23 @@ fn an_outage_is_told_once_and_a_healthy_resolver_is_silent() {
         rt.until(&mut resolver, failed);
     });
     // Once for each question.
-    assert_eq!(told.len(), 2, "{told:?}");
-    for line in told {
+    assert_eq!(story.len(), 2, "{story:?}");
+    for line in story {
         assert!(line.starts_with("WARN message=lookup-failed"), "{line}");
         assert!(
             line.contains("no answer within 2s; 1 times in a row"),
             "{line}"
         );
     }
+    // Who looks closer sees each query that failed.
+    let failed = stats.stats().servers[0].failed;
+    let details = told(LevelFilter::DEBUG, None, |_| {
+        rt.until(&mut resolver, || stats.stats().servers[0].failed > failed);
+    });
+    let is_failure = |line: &String| {
+        line.starts_with("DEBUG message=query-failed") && line.contains("no answer within 2s")
+    };
+    assert!(details.iter().any(is_failure), "{details:?}");
     assert!(
         stats
             .stats()
@@ -264,7 +238,7 @@ fn a_subscriber_that_panics_does_not_end_it() {
     let (rt, server) = (Running::start(), NameServer::start());
     let mut resolver = resolver(&server);
     let lines = Arc::default();
-    let angry = Lines(LevelFilter::DEBUG, Arc::clone(&lines), None, true);
+    let angry = up_to(LevelFilter::DEBUG, &lines, || panic!("an angry subscriber"));
     tracing::subscriber::with_default(angry, || {
         assert_eq!(rt.next(&mut resolver).unwrap().len(), 1);
     });

@@ -54,22 +54,25 @@ impl Turns {
         if rank == Rank::Root {
             return true;
         }
-        let kept_for = |other: Rank| {
-            let (waiting, asking) = (&self.waiting[other as usize], self.asking[other as usize]);
-            // The living may come at any time.
-            let may_come = other == Rank::Known || !waiting.is_empty();
-            if other == rank || !may_come {
-                0
-            } else {
-                OF_ITS_OWN.saturating_sub(asking)
-            }
-        };
         let others = Rank::ALL.into_iter().skip(1);
-        let taken: usize = others
-            .map(|other| self.asking[other as usize] + kept_for(other))
-            .sum();
-        let is_dead_weight = rank == Rank::Failing && self.asking[rank as usize] >= FAILING_AT_ONCE;
-        taken < LOOKUPS_AT_ONCE - ROOTS && !is_dead_weight
+        let asked: usize = others.clone().map(|it| self.asking[it as usize]).sum();
+        let own = self.asking[rank as usize];
+        // Each leaves room for those above it; and for those below, once it has some turns of its own.
+        let before_it = |other: &Rank| *other < rank || own >= OF_ITS_OWN;
+        let others = others.filter(before_it);
+        let kept: usize = others.map(|other| self.kept_for(other, rank)).sum();
+        let is_dead_weight = rank == Rank::Failing && own >= FAILING_AT_ONCE;
+        asked + kept < LOOKUPS_AT_ONCE - ROOTS && !is_dead_weight
+    }
+
+    /// How many turns `rank` has to leave to another.
+    fn kept_for(&self, other: Rank, rank: Rank) -> usize {
+        // The living may come at any time.
+        let may_come = other == Rank::Known || !self.waiting[other as usize].is_empty();
+        if other == rank || !may_come {
+            return 0;
+        }
+        OF_ITS_OWN.saturating_sub(self.asking[other as usize])
     }
 
     /// As `begin`, for what goes on at once.

@@ -74,6 +74,12 @@ impl Sent {
         format!("{} {}", name.trim_end_matches('.'), query.query_type())
     }
 
+    /// What it finds in a world of such servers.
+    fn answered_by(&self, servers: &[(u8, &str)]) -> Option<Reply> {
+        let (_, zone) = servers.iter().find(|(it, _)| *it == self.number())?;
+        Some(Reply::by_zone(&self.message, zone))
+    }
+
     /// As a transcript has it.
     fn label(&self) -> String {
         let tcp = match self.transport {
@@ -320,10 +326,20 @@ impl World {
     /// and when.
     #[track_caller]
     fn live(&mut self, servers: &[(u8, &str)], time: Duration) -> Vec<String> {
+        self.live_with(time, |sent| sent.answered_by(servers))
+    }
+
+    /// The same in a world where each packet finds that answer, or none.
+    #[track_caller]
+    fn live_with(
+        &mut self,
+        time: Duration,
+        answer: impl Fn(&Sent) -> Option<Reply>,
+    ) -> Vec<String> {
         let mut all = Vec::new();
         let end = self.now.after(time).unwrap();
         loop {
-            self.serve(servers, &mut all);
+            self.serve(&answer, &mut all);
             let Some((at, _)) = self.dns.poll_timeout().filter(|&(at, _)| at <= end) else {
                 self.now = end;
                 return all;
@@ -333,7 +349,7 @@ impl World {
         }
     }
 
-    fn serve(&mut self, servers: &[(u8, &str)], all: &mut Vec<String>) {
+    fn serve(&mut self, answer: &impl Fn(&Sent) -> Option<Reply>, all: &mut Vec<String>) {
         // Bounded, for an answer might lead to a question for ever.
         for _ in 0..10_000 {
             let time = self.now.since(Instant::EPOCH);
@@ -341,8 +357,8 @@ impl World {
             let named = outputs.iter().filter(|it| it.starts_with("backends"));
             all.extend(named.map(|it| format!("{time:?} {it}")));
             let answered = self.open.iter().find_map(|(exchange, sent)| {
-                let (_, zone) = servers.iter().find(|(it, _)| *it == sent.number())?;
-                Some((*exchange, sent.server, Reply::by_zone(&sent.message, zone)))
+                let reply = answer(sent)?;
+                Some((*exchange, sent.server, reply))
             });
             let Some((exchange, server, reply)) = answered else {
                 return;

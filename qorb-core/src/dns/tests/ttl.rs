@@ -13,7 +13,10 @@ fn asked(config: Config, zone: &str, time: Duration) -> Vec<String> {
     let mut all = Vec::new();
     let end = world.now.after(time).unwrap();
     loop {
-        world.serve(&[(1, zone)], &mut Vec::new());
+        world.serve(
+            &|sent: &Sent| sent.answered_by(&[(1, zone)]),
+            &mut Vec::new(),
+        );
         let time = world.now.since(Instant::EPOCH);
         let asked = world.told(&["asked"]).into_iter();
         all.extend(asked.map(|it| format!("{time:?} {}", &it["asked 1 ".len()..it.len() - 6])));
@@ -131,7 +134,10 @@ fn jitter_goes_forward_only_and_is_drawn_each_time() {
         let mut world = World::with_dice(&service(), 1, v4(), dice);
         let mut last = world.now;
         for _ in 0..4 {
-            world.serve(&[(1, ONE)], &mut Vec::new());
+            world.serve(
+                &|sent: &Sent| sent.answered_by(&[(1, ONE)]),
+                &mut Vec::new(),
+            );
             world.told(&[]);
             while world.told(&["_db._tcp.x SRV UDP"]).is_empty() {
                 world.now = world.dns.poll_timeout().unwrap().0;
