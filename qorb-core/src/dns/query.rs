@@ -60,6 +60,8 @@ pub(super) struct Query {
     pub(super) id: Option<u16>,
     /// Packets before it, and their ids: a server may be slow, and answer those yet. The latest is last.
     pub(super) earlier: Vec<(ExchangeId, u16)>,
+    /// The latest packet could not be sent, or its connection broke.
+    pub(super) is_broken: bool,
     /// How many CNAMEs led here, and the least of their TTLs.
     pub(super) hops: usize,
     pub(super) alias_ttl: Option<Duration>,
@@ -91,6 +93,7 @@ impl Query {
             sent_before: 0,
             id: None,
             earlier: Vec::new(),
+            is_broken: false,
             hops: 0,
             alias_ttl: None,
             strays: 0,
@@ -151,6 +154,7 @@ impl Query {
 
     fn anew(mut self) -> Self {
         self.id = None;
+        self.is_broken = false;
         self.sent_before += 1;
         self
     }

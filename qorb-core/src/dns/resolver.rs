@@ -203,18 +203,19 @@ impl Resolver {
                 packet,
             } => self.packet_came(exchange, from, packet, observer),
             Input::Failed { exchange, error } => {
-                let query = self.queries.get_mut(&exchange);
-                match query.filter(|it| it.id.is_some()) {
-                    None => self.forget_earlier(exchange),
-                    Some(query) if query.earlier.is_empty() => {
-                        let failure = Failure::Transport(alloc::format!("{error}"));
-                        self.query_failed(exchange, failure, observer);
-                    }
-                    // An answer to what was sent before may still come.
-                    Some(query) => {
-                        query.id = None;
-                        self.todo.push_back(Todo::Close(exchange));
-                    }
+                let latest = self.latest.get(&exchange).copied().unwrap_or(exchange);
+                self.forget_earlier(exchange);
+                let Some(query) = self.queries.get_mut(&latest) else {
+                    return self.do_what_is_due(observer);
+                };
+                if latest == exchange && query.id.take().is_some() {
+                    query.is_broken = true;
+                    self.todo.push_back(Todo::Close(exchange));
+                }
+                // As long as there are others, an answer to those may come.
+                if query.is_broken && query.earlier.is_empty() {
+                    let failure = Failure::Transport(alloc::format!("{error}"));
+                    self.query_failed(latest, failure, observer);
                 }
             }
         }

@@ -460,6 +460,24 @@ fn a_packet_that_cannot_be_sent_again_does_not_end_the_query() {
 }
 
 #[test]
+fn a_query_all_of_whose_packets_broke_has_failed() {
+    let mut world = World::new(1, v4());
+    world.outputs();
+    let first = world.sent(1, SRV);
+    world.pass(s(1));
+    let error = &"reset";
+    world.fail(1, SRV, "too many open files");
+    let input = Input::Failed {
+        exchange: first,
+        error,
+    };
+    world.dns.handle(world.now, input, &mut world.events);
+    world.expect(&["close 1: _db._tcp.x SRV"]);
+    assert!(world.open.is_empty());
+    assert_eq!(world.told(&["failed 1"]).len(), 1);
+}
+
+#[test]
 fn an_answer_after_its_time_and_a_second_answer_are_ignored_and_counted() {
     let mut world = World::new(1, v4());
     world.outputs();
