@@ -9,14 +9,17 @@ use crate::policy::SetConfig;
 /// greatest, and on top a spread that is drawn anew each time, so that slots which failed together do not come back
 /// together.
 pub(crate) fn delay(config: &SetConfig, failures: u32, dice: &mut Dice) -> Duration {
-    let doublings = failures.saturating_sub(1).min(63);
-    let factor = 1u32.checked_shl(doublings).unwrap_or(u32::MAX);
-    let base = config
-        .min_connection_backoff
-        .saturating_mul(factor)
+    let doublings = failures.saturating_sub(1).min(MOST_DOUBLINGS);
+    let base = (0..doublings)
+        .fold(config.min_connection_backoff, |wait, _| {
+            wait.saturating_mul(2)
+        })
         .min(config.max_connection_backoff);
     base.saturating_add(dice.within(config.spread))
 }
+
+/// After so many even a nanosecond is `Duration::MAX`.
+const MOST_DOUBLINGS: u32 = 94;
 
 #[cfg(test)]
 mod tests {
@@ -45,6 +48,22 @@ mod tests {
         let mut dice = Dice::scripted([1_000_000, 3_000_000, 9_000_000]);
         let waits = [1, 1, 4].map(|n| delay(&config(), n, &mut dice));
         assert_eq!(waits, [21, 23, 109].map(|ms| ms * MS));
+    }
+
+    /// Found by the fuzzer: a factor of 32 bits was too small.
+    #[test]
+    fn it_doubles_until_the_greatest_however_little_it_began_with() {
+        let config = SetConfig {
+            min_connection_backoff: Duration::from_nanos(1),
+            max_connection_backoff: Duration::MAX,
+            spread: Duration::ZERO,
+            ..SetConfig::default()
+        };
+        let mut dice = Dice::scripted([]);
+        let waits = [1, 34, 64, 95].map(|n| delay(&config, n, &mut dice));
+        let doubled = |times: u32| Duration::from_nanos(1 << times);
+        let expected = [doubled(0), doubled(33), doubled(63), Duration::MAX];
+        assert_eq!(waits, expected);
     }
 
     #[test]

@@ -50,6 +50,16 @@ impl Delay {
         self.shedding = false;
     }
 
+    /// What tells it from others; see [`Form`](crate::machine::canon::Form).
+    #[cfg(feature = "sim")]
+    pub(crate) fn write(&self, form: &mut crate::machine::canon::Form<'_>) {
+        form.maybe_time(self.late_at);
+        form.flag(self.shedding);
+        form.maybe_time(self.next);
+        form.number(self.count.into());
+        form.number(self.count_before.into());
+    }
+
     /// Whether the delay has been above the target for an interval.
     fn is_late(&mut self, rule: &CoDel, now: Instant, waited: Option<Duration>) -> bool {
         if waited.is_none_or(|waited| waited < rule.target) {

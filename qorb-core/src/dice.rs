@@ -25,6 +25,8 @@ pub struct Dice(Source);
 enum Source {
     Seeded(Pcg),
     Scripted(VecDeque<u64>),
+    #[cfg(feature = "sim")]
+    Chosen(Chosen),
 }
 
 impl Dice {
@@ -48,6 +50,9 @@ impl Dice {
                     script.iter().map(|it| alloc::format!(" {it}")).collect();
                 alloc::format!("scripted{}", draws.concat())
             }
+            // An exploration is repeated by its moves, not by a tape.
+            #[cfg(feature = "sim")]
+            Source::Chosen(_) => "chosen".into(),
         }
     }
 
@@ -61,6 +66,32 @@ impl Dice {
         }))
     }
 
+    /// Dice whose draws are [chosen](Self::choose), all zero at first.
+    #[cfg(feature = "sim")]
+    pub(crate) fn chosen(unit: Duration) -> Self {
+        Self(Source::Chosen(Chosen::new(unit)))
+    }
+
+    /// The draws that follow are those of `choice`; the first choice is zero.
+    #[cfg(feature = "sim")]
+    pub(crate) fn choose(&mut self, choice: u8) {
+        if let Source::Chosen(chosen) = &mut self.0 {
+            *chosen = Chosen {
+                rest: choice.into(),
+                ..Chosen::new(chosen.unit)
+            };
+        }
+    }
+
+    /// The choice after the one that was made, if what was asked for since leaves another.
+    #[cfg(feature = "sim")]
+    pub(crate) fn next_choice(&self) -> Option<u8> {
+        match &self.0 {
+            Source::Chosen(chosen) => chosen.next.map(|next| next as u8),
+            _ => None,
+        }
+    }
+
     /// A number below `bound`; zero if `bound` is zero.
     #[inline]
     pub fn below(&mut self, bound: u32) -> u32 {
@@ -72,6 +103,8 @@ impl Dice {
             }
             Source::Scripted(_) if bound == 0 => 0,
             Source::Scripted(script) => (script.pop_front().unwrap_or(0) % u64::from(bound)) as u32,
+            #[cfg(feature = "sim")]
+            Source::Chosen(chosen) => chosen.draw(bound),
         }
     }
 
@@ -87,9 +120,70 @@ impl Dice {
                 ((u128::from(draw) * u128::from(bound)) >> 64) as u64
             }
             Source::Scripted(script) => script.pop_front().unwrap_or(0) % bound,
+            #[cfg(feature = "sim")]
+            Source::Chosen(chosen) => chosen.draw_time(bound),
         })
     }
 }
+
+/// One way of all in which draws may come: a number with a digit for each draw, the first one lowest, whose base is how
+/// many values the draw may have. As it is used up, the next way is found: that in which the last draw that can be
+/// greater is greater by one, and those after it are zero.
+#[cfg(feature = "sim")]
+#[derive(Clone, Debug)]
+struct Chosen {
+    /// Draws of durations are whole numbers of this.
+    unit: Duration,
+    /// The digits of the draws that are to come.
+    rest: u32,
+    /// The value of the next digit.
+    place: u32,
+    /// The digits of the draws that were.
+    drawn: u32,
+    next: Option<u32>,
+}
+
+#[cfg(feature = "sim")]
+impl Chosen {
+    fn new(unit: Duration) -> Self {
+        Self {
+            unit,
+            rest: 0,
+            place: 1,
+            drawn: 0,
+            next: None,
+        }
+    }
+
+    fn draw(&mut self, values: u32) -> u32 {
+        if values == 0 || self.place.saturating_mul(values) > MOST_CHOICES {
+            return 0;
+        }
+        let digit = self.rest % values;
+        self.rest /= values;
+        if digit + 1 < values {
+            self.next = Some(self.drawn + (digit + 1) * self.place);
+        }
+        self.drawn += digit * self.place;
+        self.place *= values;
+        digit
+    }
+
+    /// Nothing, or the most that is below `bound`.
+    fn draw_time(&mut self, bound: u64) -> u64 {
+        let unit = self.unit.as_nanos().max(1) as u64;
+        let most = (bound - 1) / unit * unit;
+        if most > 0 && self.draw(2) == 1 {
+            most
+        } else {
+            0
+        }
+    }
+}
+
+/// A choice is kept in eight bits. Draws beyond those that they have room for are zero.
+#[cfg(feature = "sim")]
+const MOST_CHOICES: u32 = 1 << 8;
 
 /// PCG-XSH-RR 64/32 (O'Neill 2014): small, quick, the same everywhere. Not for secrets.
 #[derive(Clone, Debug)]
@@ -145,6 +239,36 @@ mod tests {
             assert_eq!(dice.below(0), 0);
             assert_eq!(dice.within(Duration::ZERO), Duration::ZERO);
         }
+    }
+
+    #[cfg(feature = "sim")]
+    #[test]
+    fn each_way_in_which_draws_may_come_is_chosen_once() {
+        let unit = Duration::from_millis(1);
+        let mut dice = Dice::chosen(unit);
+        let mut ways = Vec::new();
+        let mut choice = Some(0);
+        while let Some(this) = choice {
+            dice.choose(this);
+            let first = dice.below(3);
+            // How much is asked for depends on what was drawn.
+            let more: Vec<Duration> = (0..first).map(|_| dice.within(3 * unit)).collect();
+            assert_eq!((dice.below(1), dice.within(unit)), (0, Duration::ZERO));
+            ways.push((first, more));
+            choice = dice.next_choice();
+        }
+        ways.sort();
+        let (no, most) = (Duration::ZERO, 2 * unit);
+        let expected = [
+            (0, alloc::vec![]),
+            (1, alloc::vec![no]),
+            (1, alloc::vec![most]),
+            (2, alloc::vec![no, no]),
+            (2, alloc::vec![no, most]),
+            (2, alloc::vec![most, no]),
+            (2, alloc::vec![most, most]),
+        ];
+        assert_eq!(ways, expected);
     }
 
     const RECORDED: [u32; 6] = [76, 41, 44, 26, 95, 40];

@@ -126,7 +126,7 @@ pub enum Abort {
 pub enum Refusal {
     /// The resolver knows of no backend.
     NoBackends,
-    /// There are backends, but none has a connection.
+    /// There are backends, but none has a connection. What clients hold of backends that have gone does not count.
     NoBackendsOnline,
     /// All connections stayed in use.
     AllClaimsUsed,

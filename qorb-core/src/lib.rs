@@ -57,11 +57,15 @@ pub mod dice;
 #[cfg(feature = "dns")]
 pub mod dns;
 pub mod event;
+#[cfg(feature = "sim")]
+pub mod explore;
 pub mod id;
 pub mod io;
 mod machine;
 pub mod policy;
 pub mod service;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod slot;
 pub mod stats;
 #[cfg(feature = "tape")]

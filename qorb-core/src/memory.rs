@@ -54,6 +54,25 @@ impl Memory {
         }
     }
 
+    /// What tells it from others; see [`Form`](crate::machine::canon::Form). What counts no longer is never taken.
+    #[cfg(feature = "sim")]
+    pub(crate) fn write(&self, now: Instant, form: &mut crate::machine::canon::Form<'_>) {
+        let records = self.records.iter();
+        let records = records.filter(|(_, record)| record.until > Due::At(now));
+        form.number(records.clone().count() as u64);
+        for (identity, record) in records {
+            form.identity(identity);
+            form.flag(record.probe.is_some());
+            if let Some((due, failures)) = record.probe {
+                form.due(due);
+                form.failures(failures);
+            }
+            form.failures(record.breaks_in_row);
+            form.due(record.not_before);
+            form.due(record.until);
+        }
+    }
+
     /// Whether there is one that counts no longer.
     fn is_over(&self, now: Instant) -> bool {
         let first = self.ends.first();

@@ -69,8 +69,9 @@ pub struct SetConfig {
     /// Up to this much is added to each wait, drawn anew each time, so that slots do not retry in step. Default 20 ms.
     pub spread: Duration,
     /// How long a connection must lie unused before it is checked. Default 30 s; more than zero. Whether it was used
-    /// is looked at once in each interval, so it may be checked up to one interval later, and an eighth, by which
-    /// checks are spread.
+    /// is looked at once in each interval, each of which is longer by up to an eighth, so that checks are spread; so it is
+    /// checked at most two and a quarter intervals after its last use. If connections to its backend broke, and none has
+    /// proved to work since, it is also checked as soon as it is as old as `max_connection_backoff`.
     pub health_interval: Duration,
     /// How long a check, a recycle or a goodbye may take. Default 3 s; more than zero.
     pub health_check_timeout: Duration,

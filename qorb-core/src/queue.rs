@@ -164,10 +164,73 @@ impl Queue {
         })
     }
 
+    /// The claim at that place, if there is one. For audits.
+    pub(crate) fn at(&self, index: u32) -> Option<&Claim> {
+        self.claims.get(index as usize)
+    }
+
     /// The waiting claims in order. For audits.
     pub(crate) fn in_order(&self) -> impl Iterator<Item = &Claim> {
         let order = self.order.iter(&self.waiting);
         order.map(|index| &self.claims[index as usize])
+    }
+
+    /// What tells it from others; see [`Form`](crate::machine::canon::Form).
+    ///
+    /// Left out: generations, which no two claims share; since when a claim's time runs, which is only reported; the numbers
+    /// of claims but for their order, which decides who was first among those that try again; and since when one waits,
+    /// unless claims are `shed` for that. The deadline of one that was granted a slot only counts once it has passed or
+    /// when it has come for it.
+    #[cfg(feature = "sim")]
+    pub(crate) fn write(&self, shed: bool, form: &mut crate::machine::canon::Form<'_>) {
+        form.number(self.claims.len() as u64);
+        for (index, claim) in &self.claims {
+            let Ticket {
+                number,
+                deadline,
+                patient,
+                retried,
+            } = claim.ticket;
+            form.number(index as u64);
+            match claim.stage {
+                Stage::Waiting => form.number(0),
+                Stage::Granted(slot) => form.number(1 + 2 * u64::from(slot.index)),
+                Stage::Acquiring(slot) => form.number(2 + 2 * u64::from(slot.index)),
+            }
+            match deadline {
+                Deadline::Unset => form.number(0),
+                Deadline::Never => form.number(1),
+                Deadline::At { until, .. } => {
+                    form.number(2);
+                    if matches!(claim.stage, Stage::Granted(_)) {
+                        form.future(until);
+                    } else {
+                        form.time(until);
+                    }
+                }
+            }
+            form.flag(patient);
+            form.flag(retried);
+            let elder = |(_, other): &(usize, &Claim)| other.ticket.number < number;
+            form.number(self.claims.iter().filter(elder).count() as u64);
+            if shed {
+                form.time(claim.since);
+            }
+        }
+        form.indices(self.order.iter(&self.waiting));
+        form.indices(self.lane_order.iter(&self.lane));
+        form.vacancies(&self.claims, form.bounds().clients, || Claim {
+            ticket: Ticket {
+                number: 0,
+                deadline: Deadline::Never,
+                patient: false,
+                retried: false,
+            },
+            stage: Stage::Waiting,
+            since: Instant::EPOCH,
+            generation: 0,
+            in_lane: false,
+        });
     }
 
     fn id(&self, index: u32) -> ClaimId {

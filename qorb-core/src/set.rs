@@ -42,7 +42,7 @@ pub(crate) struct Set {
     pub(crate) ceiling: u32,
     step: u32,
     /// While it is full: a new connection is to prove that it works, and nothing else is tried.
-    pub(crate) proving: bool,
+    pub(crate) proving: Option<u32>,
     /// While it waits for its turn to be probed: the failures in a row of its probe, to go on from.
     pub(crate) probe_failures: u32,
     /// While its probe waits, or it waits for its turn: when it is due.
@@ -108,7 +108,7 @@ impl Set {
             failures: Window::default(),
             ceiling: u32::MAX,
             step: 1,
-            proving: false,
+            proving: None,
             probe_failures: 0,
             due: Due::NOW,
         }
@@ -151,6 +151,16 @@ impl Set {
     /// Whether it has slots without a connection beyond its share.
     pub(crate) fn has_surplus_connect(&self, share: u32) -> bool {
         self.live > share && self.stats.connecting_slots > 0
+    }
+
+    /// How it may grow that was full; see [`Form`](crate::machine::canon::Form).
+    #[cfg(feature = "sim")]
+    pub(crate) fn write_ceiling(&self, form: &mut crate::machine::canon::Form<'_>) {
+        form.number(self.ceiling.into());
+        // By how much a ceiling that is nowhere would rise is of no account: a new one begins with one.
+        if self.ceiling != u32::MAX {
+            form.number(self.step.into());
+        }
     }
 
     /// What claims choose by.

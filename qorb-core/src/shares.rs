@@ -130,6 +130,23 @@ impl Shares {
         self.changed.pop()
     }
 
+    /// What tells it from others; see [`Form`](crate::machine::canon::Form). Who has which seats follows from who takes part
+    /// and how many are wanted.
+    #[cfg(feature = "sim")]
+    pub(crate) fn write(&self, form: &mut crate::machine::canon::Form<'_>) {
+        form.number(self.wanted);
+        let holders = self.holders.iter().enumerate();
+        let holders = holders.filter(|(_, holder)| holder.weight > 0);
+        form.number(holders.clone().count() as u64);
+        for (index, holder) in holders {
+            form.number(index as u64);
+            form.number(holder.weight.into());
+            form.number(holder.cap.into());
+        }
+        // In the order in which they will be asked for.
+        form.indices(self.changed.iter().rev().copied());
+    }
+
     /// Deals or takes back until as many are dealt as are wanted, or as the caps let.
     fn level(&mut self) {
         let goal = self.wanted.min(self.capacity);

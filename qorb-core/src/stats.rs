@@ -20,7 +20,7 @@ pub struct Stats {
     pub wanted_slots: usize,
     /// The policy's `max_slots`.
     pub max_slots: usize,
-    /// Each backend, draining ones included, in the order they came.
+    /// Each backend, draining ones included; the same inputs give the same order, and nothing else is said of it.
     pub backends: Vec<BackendStats>,
     /// What has happened since the beginning.
     pub totals: Totals,

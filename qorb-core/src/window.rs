@@ -36,6 +36,24 @@ impl Window {
         copy.sum
     }
 
+    /// What tells it from others: failures by how old they are. See [`Form`](crate::machine::canon::Form).
+    #[cfg(feature = "sim")]
+    pub(crate) fn write(&self, now: Instant, form: &mut crate::machine::canon::Form<'_>) {
+        let mut copy = self.clone();
+        copy.forget(now);
+        // None is the common case, and is worth one number.
+        form.number(copy.sum.into());
+        if copy.sum == 0 {
+            return;
+        }
+        // Where within its ten seconds the present is decides how soon all of them grow older.
+        form.number(now.as_nanos() % BUCKET_NANOS);
+        for age in 0..BUCKETS as u64 {
+            let bucket = (copy.latest + BUCKETS as u64 - age) % BUCKETS as u64;
+            form.number(copy.counts[bucket as usize].into());
+        }
+    }
+
     /// Clears what has become too old by `now`.
     fn forget(&mut self, now: Instant) {
         let present = now.as_nanos() / BUCKET_NANOS;

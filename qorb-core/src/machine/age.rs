@@ -30,10 +30,11 @@ impl Machine {
         self.outputs.push_back(Output::Check { job });
     }
 
-    /// A connection that has lived longer than any wait has proved to work.
+    /// A connection that has lived longer than any wait has proved to work, and so has one that has lived its whole life.
     pub(super) fn prove_by_age(&mut self, now: Instant, index: u32) {
         let age = now.since(self.slots[index as usize].connected_at);
-        if age >= self.policy.set_config.max_connection_backoff {
+        let long = self.policy.set_config.max_connection_backoff;
+        if age >= long || self.is_too_old(now, index) {
             self.proved(index);
         }
     }

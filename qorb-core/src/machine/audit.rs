@@ -85,28 +85,28 @@ impl Machine {
             stats.enter(self.slots[slot as usize].phase.state());
         }
         stats.total_claims = set.stats.total_claims;
-        equal(&format!("slots of {name}"), &set.stats, &stats)?;
+        equal(format_args!("slots of {name}"), &set.stats, &stats)?;
         let live = set.slots.iter();
         let live = live.filter(|&&slot| !self.slots[slot as usize].surplus);
         equal(
-            &format!("live slots of {name}"),
+            format_args!("live slots of {name}"),
             &(set.live as usize),
             &live.count(),
         )?;
         let idle = self.count_phase(set, Phase::Unclaimed);
-        equal(&format!("idle slots of {name}"), &set.idle.len(), &idle)?;
+        equal(format_args!("idle slots of {name}"), &set.idle.len(), &idle)?;
         let listed = self.idle_links.iter(&set.idle);
         let strays = listed.filter(|&slot| {
             let slot = &self.slots[slot as usize];
             slot.set != index || slot.phase != Phase::Unclaimed
         });
         equal(
-            &format!("strays in {name}'s list of idle slots"),
+            format_args!("strays in {name}'s list of idle slots"),
             &strays.count(),
             &0,
         )?;
         equal(
-            &format!("readiness of {name}"),
+            format_args!("readiness of {name}"),
             &self.choice.contains(index),
             &(idle > 0),
         )?;
@@ -120,13 +120,13 @@ impl Machine {
         )?;
         let hungry = sound && set.live < share && room;
         equal(
-            &format!("{name} is hungry"),
+            format_args!("{name} is hungry"),
             &self.hungry.contains(&index),
             &hungry,
         )?;
         let oversized = (sound || set.standing == Standing::Full) && set.live > share;
         equal(
-            &format!("{name} is oversized"),
+            format_args!("{name} is oversized"),
             &self.oversized.contains(&index),
             &oversized,
         )?;
@@ -155,8 +155,8 @@ impl Machine {
             if slot.holder == NONE {
                 continue;
             }
-            let holder = self.queue.iter().find(|(id, _)| id.index == slot.holder);
-            let held = holder.is_some_and(|(_, claim)| match claim.stage {
+            let holder = self.queue.at(slot.holder);
+            let held = holder.is_some_and(|claim| match claim.stage {
                 Stage::Granted(of) | Stage::Acquiring(of) => of == self.id(index as u32),
                 Stage::Waiting => false,
             });
@@ -183,7 +183,7 @@ impl Machine {
             let crowded =
                 set.is_crowded() || (on_trial && set.has_surplus_connect(self.share(index)));
             equal(
-                &format!("crowd of {name}"),
+                format_args!("crowd of {name}"),
                 &self.crowded.contains(&index),
                 &crowded,
             )?;
@@ -199,8 +199,8 @@ impl Machine {
             }
             let slots = set.stats.connecting_slots;
             let room = set.slots.len() < self.policy.set_config.max_count;
-            let waits = !probes && !set.proving && room && turn.is_some();
-            equal(&format!("{name} waits for its turn"), &queues, &waits)?;
+            let waits = !probes && set.proving.is_none() && room && turn.is_some();
+            equal(format_args!("{name} waits for its turn"), &queues, &waits)?;
             holds(!(queues && probes) && (slots > 0) == probes, || {
                 format!("{name} probes and waits for its turn, or has slots and does not probe")
             })?;
@@ -267,7 +267,12 @@ fn holds(it: bool, what: impl FnOnce() -> String) -> Result<(), AuditError> {
     if it { Ok(()) } else { Err(AuditError(what())) }
 }
 
-fn equal<T: PartialEq + fmt::Debug>(what: &str, kept: &T, found: &T) -> Result<(), AuditError> {
+/// `what` costs nothing unless they differ: audits are made by the thousand million.
+fn equal<T: PartialEq + fmt::Debug>(
+    what: impl fmt::Display,
+    kept: &T,
+    found: &T,
+) -> Result<(), AuditError> {
     holds(kept == found, || {
         format!("{what}: kept as {kept:?}, found {found:?}")
     })

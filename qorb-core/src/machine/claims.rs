@@ -9,7 +9,7 @@ use crate::io::{Admission, Deadline, Grant, Next, Output, Patience, Refusal, Tic
 use crate::list::NONE;
 use crate::policy::CoDel;
 use crate::queue::{Claim, Stage};
-use crate::slot::Phase;
+use crate::slot::{Phase, Slot};
 use crate::time::Instant;
 
 impl Machine {
@@ -39,8 +39,10 @@ impl Machine {
         let Some(index) = self.held(slot) else {
             return Next::Stale;
         };
-        let timed = self.is_unwanted(index)
-            || self.slots[index as usize].expired
+        let Slot { set, expired, .. } = self.slots[index as usize];
+        let timed = expired
+            || self.is_unwanted(index)
+            || self.exceeds_caps(set)
             || (self.policy.codel.is_some() && self.queue.waiting() > 0);
         if timed {
             return Next::Timed;
@@ -439,7 +441,7 @@ impl Machine {
             Refusal::Terminated
         } else if self.sets.len() == self.draining {
             Refusal::NoBackends
-        } else if self.connected() == 0 {
+        } else if !self.some_work() {
             Refusal::NoBackendsOnline
         } else if ticket.retried {
             Refusal::AcquireFailed

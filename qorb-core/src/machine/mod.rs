@@ -13,9 +13,12 @@
 //! | `probes.rs` | how dead backends are tried again |
 //! | `update.rs` | backends that come, change and go; the pool's end |
 //! | `audit.rs` | a recount of everything |
+//! | `canon.rs` | what tells one state from another |
 
 mod age;
 mod audit;
+#[cfg(feature = "sim")]
+pub(crate) mod canon;
 mod claims;
 mod probes;
 mod sizing;
@@ -310,6 +313,12 @@ impl Machine {
         }
     }
 
+    /// What it draws from.
+    #[cfg(feature = "sim")]
+    pub(crate) fn dice(&mut self) -> &mut Dice {
+        &mut self.dice
+    }
+
     /// The latest time that it was given.
     #[cfg(feature = "tape")]
     pub(crate) fn now(&self) -> Instant {
@@ -356,6 +365,24 @@ impl Machine {
             0
         };
         self.closing + recycled
+    }
+
+    /// Slots that count against `max_slots`, whatever their state. Constant time.
+    #[inline]
+    pub fn total_slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Backends that there are, draining ones included. Constant time.
+    #[inline]
+    pub fn backends(&self) -> usize {
+        self.sets.len()
+    }
+
+    /// What has happened since the beginning. Constant time.
+    #[inline]
+    pub fn totals(&self) -> Totals {
+        self.totals
     }
 
     /// Whether the pool has been told to end.

@@ -102,7 +102,7 @@ impl Machine {
 
     /// A connect to a probed backend succeeded. Whether that is enough its connection has to prove, if those before it
     /// broke while others stayed.
-    pub(super) fn probe_succeeded(&mut self, set_index: u32) {
+    pub(super) fn probe_succeeded(&mut self, set_index: u32, index: u32) {
         let set = &mut self.sets[set_index as usize];
         if set.standing == Standing::Failing {
             self.recover(set_index);
@@ -110,7 +110,7 @@ impl Machine {
             set.grow_from(set.stats.connected_slots() as u32 + 1);
             self.recover(set_index);
         } else if set.stats.connecting_slots == 1 {
-            set.proving = true;
+            set.proving = Some(index);
             self.probing.remove(&set_index);
         }
     }
@@ -142,7 +142,7 @@ impl Machine {
             return;
         };
         let room = set.slots.len() < self.policy.set_config.max_count;
-        let waits = set.is_probed() && !set.proving && !self.probing.contains(&set_index);
+        let waits = set.is_probed() && set.proving.is_none() && !self.probing.contains(&set_index);
         if waits && room {
             self.turns.insert((at, set_index));
         } else {
@@ -161,7 +161,7 @@ impl Machine {
         if self.probing.insert(set_index) {
             // A connection broke while the backend waited for its turn, which has come with that.
             self.leave_turns(set_index);
-            self.sets[set_index as usize].proving = false;
+            self.sets[set_index as usize].proving = None;
         }
         if let Some(due) = self.thin_out(set_index, index, due, observer) {
             self.sets[set_index as usize].due = due;
@@ -279,12 +279,28 @@ impl Machine {
         self.queue_turn(set_index);
     }
 
-    /// Of the probes whose connects are under way, the last is stopped, and waits for its turn.
-    pub(super) fn stop_probe(&mut self, now: Instant, observer: &mut impl Observer) -> bool {
-        let Some(set_index) = self.probing.pop_last() else {
-            return false;
-        };
-        self.stir_probe(set_index);
+    /// If the set has a probe, that gives up its slot until its turn comes: it may wait, be connecting, or have connected
+    /// what is still to prove itself.
+    pub(super) fn stop_probe(
+        &mut self,
+        now: Instant,
+        set_index: u32,
+        observer: &mut impl Observer,
+    ) {
+        let set = &mut self.sets[set_index as usize];
+        if let Some(index) = set.proving.take() {
+            self.retire(now, index, observer);
+            self.take_stock(set_index);
+            return;
+        }
+        let due = set.due;
+        if self.resting.contains(&(due, set_index)) {
+            self.yield_turn(set_index, observer);
+            return;
+        }
+        if !self.probing.remove(&set_index) {
+            return;
+        }
         self.sets[set_index as usize].due = Due::At(now);
         let mut slots = self.sets[set_index as usize].slots.clone();
         slots.retain(|&it| self.slots[it as usize].phase.state() == State::Connecting);
@@ -292,14 +308,13 @@ impl Machine {
             self.retire(now, index, observer);
         }
         self.queue_turn(set_index);
-        true
     }
 
     /// A set is probed no longer.
     pub(super) fn leave_probing(&mut self, set_index: u32) {
         self.probed -= 1;
         self.probing.remove(&set_index);
-        self.sets[set_index as usize].proving = false;
+        self.sets[set_index as usize].proving = None;
         self.stir_probe(set_index);
         self.leave_turns(set_index);
     }

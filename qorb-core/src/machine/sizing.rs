@@ -76,7 +76,7 @@ impl Machine {
         if candidates == 0 {
             return 0;
         }
-        let proven = self.sets.len() - self.draining - self.probed - candidates;
+        let proven = self.proven();
         let load = self.load().min(self.most_slots());
         let lacking = load.saturating_sub(proven);
         let unproven = self.most_unproven();
@@ -84,18 +84,31 @@ impl Machine {
         lacking.min(unproven - probe).min(candidates)
     }
 
+    /// How many backends have their share by the deal.
+    pub(crate) fn proven(&self) -> usize {
+        self.sets.len() - self.draining - self.probed - self.on_trial.len()
+    }
+
     /// How many slots the set should have: by the deal, on trial, and for a probe beyond its connections.
     #[inline]
     pub(super) fn share(&self, set_index: u32) -> u32 {
         let set = self.sets.get(set_index as usize);
-        let full = set.is_some_and(|set| set.standing == Standing::Full);
-        let probe = u32::from(full && self.probing.contains(&set_index));
+        let full = set.filter(|set| set.standing == Standing::Full);
+        // What a probe has connected is left in peace until it has proved to work.
+        let probes =
+            full.is_some_and(|set| set.proving.is_some() || self.probing.contains(&set_index));
+        let probe = u32::from(probes);
         self.shares.of(set_index) + self.trials.of(set_index) + probe
     }
 
     /// Claims came or were granted: more slots may be wanted. A call that knows the time opens them.
     #[inline]
     pub(super) fn demand_changed(&mut self) {
+        let trials = self.most_trials() as u64;
+        if trials > self.trials.wanted() {
+            self.trials.raise(trials);
+            self.review_changed();
+        }
         let demand = self.demand();
         if demand > self.shares.wanted() {
             self.shares.raise(demand);
@@ -287,15 +300,15 @@ impl Machine {
         sound && self.has_surplus(set_index, 0) && self.stop_latest(now, set_index, observer)
     }
 
-    /// Caps were lowered: stops the connects that are beyond them, which a tick would let finish.
+    /// Caps were lowered: stops the connects that are beyond them, which a tick would let finish, and all others as long as
+    /// clients hold more than the cap lets.
     pub(super) fn heed_caps(&mut self, now: Instant, observer: &mut impl Observer) {
-        let most = self.policy.set_config.max_count;
         let books = self.oversized.iter().chain(&self.crowded);
         let sets: BTreeSet<u32> = books.copied().collect();
         for set_index in sets {
             for index in self.connects_of(set_index) {
                 let set = &self.sets[set_index as usize];
-                let beyond = self.slots.len() > self.policy.max_slots || set.slots.len() > most;
+                let beyond = self.is_beyond_caps(set_index);
                 let surplus = set.standing == Standing::Sound && self.has_surplus(set_index, 0);
                 let crowd = set.is_crowded() && beyond;
                 if !surplus && !crowd {
@@ -305,10 +318,33 @@ impl Machine {
                 self.review(set_index);
             }
         }
-        while self.slots.len() > self.policy.max_slots
-            && self.probing.len() > self.most_probes()
-            && self.stop_probe(now, observer)
-        {}
+        let sets: Vec<u32> = self.sets.iter().map(|(index, _)| index as u32).collect();
+        for set_index in sets {
+            if self.is_beyond_caps(set_index) {
+                self.stop_probe(now, set_index, observer);
+            }
+            while self.is_beyond_caps(set_index) && self.stop_latest(now, set_index, observer) {}
+            while let Some(index) = self.sets[set_index as usize].idle.last()
+                && self.exceeds_caps(set_index)
+            {
+                self.retire(now, index, observer);
+                self.review(set_index);
+            }
+        }
+    }
+
+    /// Whether there are more slots, in all or of this set, than a lowered cap lets, goodbyes aside: what nobody holds ends.
+    #[inline]
+    pub(super) fn exceeds_caps(&self, set_index: u32) -> bool {
+        let here = self.sets[set_index as usize].stats.all_slots();
+        self.counts.all_slots() > self.policy.max_slots || here > self.policy.set_config.max_count
+    }
+
+    /// Whether there are more slots, in all or of this set, than a lowered cap lets, for clients hold them, or they are told
+    /// goodbye. Nothing connects as long as that is so.
+    pub(super) fn is_beyond_caps(&self, set_index: u32) -> bool {
+        let here = self.sets[set_index as usize].slots.len();
+        self.slots.len() > self.policy.max_slots || here > self.policy.set_config.max_count
     }
 
     /// The slots of a set that have no connection, those that are furthest from one first.
@@ -338,13 +374,13 @@ impl Machine {
     }
 
     /// A backend has connected. One that was probed takes part again, and so does a newcomer, in full.
-    pub(super) fn welcome(&mut self, set_index: u32) {
+    pub(super) fn welcome(&mut self, set_index: u32, index: u32) {
         let set = &mut self.sets[set_index as usize];
         set.has_connected = true;
         set.unreachable = false;
         set.probe_failures = 0;
         match set.standing {
-            Standing::Full | Standing::Failing => self.probe_succeeded(set_index),
+            Standing::Full | Standing::Failing => self.probe_succeeded(set_index, index),
             Standing::Sound if self.on_trial.contains(&set_index) => self.admit(set_index),
             Standing::Sound | Standing::Draining => {}
         }
@@ -416,7 +452,7 @@ impl Machine {
     /// Whether any backend that the resolver still names has a connection. Of those that it does not, only what clients
     /// hold is connected, and for a moment what is being recycled after that.
     #[inline]
-    fn some_work(&self) -> bool {
+    pub(super) fn some_work(&self) -> bool {
         self.connected() > self.leaving
     }
 

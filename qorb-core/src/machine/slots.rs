@@ -33,7 +33,7 @@ impl Machine {
         let set = self.slots[index as usize].set;
         let (slot, backend) = self.names(index);
         observer.observe(&Event::ConnectDone { slot, backend });
-        self.welcome(set);
+        self.welcome(set, index);
         let breaks_in_row = self.sets[set as usize].breaks_in_row;
         let expires_at = self.draw_expiry(now);
         let entry = &mut self.slots[index as usize];
@@ -189,7 +189,10 @@ impl Machine {
                 self.stir_probe(self.slots[index as usize].set);
                 self.attempt(now, index, observer);
             }
-            Phase::Unclaimed if self.is_too_old(now, index) => self.retire(now, index, observer),
+            Phase::Unclaimed if self.is_too_old(now, index) => {
+                self.prove_by_age(now, index);
+                self.retire(now, index, observer);
+            }
             Phase::Unclaimed => self.look_after(now, index, observer),
             Phase::Claimed if self.is_too_old(now, index) => {
                 self.slots[index as usize].expired = true;
@@ -309,7 +312,7 @@ impl Machine {
             set.breaks_in_row = set.breaks_in_row.max(failures);
             set.not_before = set.not_before.max(due);
         }
-        if self.is_unwanted(index) {
+        if self.is_unwanted(index) || self.is_beyond_caps(set_index) {
             self.end(index, observer);
             return;
         }
@@ -336,7 +339,8 @@ impl Machine {
     /// A connection that nobody uses: it goes to who waits, or rests until it is claimed or checked, or is closed because
     /// it is too old or its slot no longer wanted. Where the slot is missed, another takes its place.
     fn rest(&mut self, now: Instant, index: u32, observer: &mut impl Observer) {
-        if self.is_unwanted(index) || self.is_too_old(now, index) {
+        let set = self.slots[index as usize].set;
+        if self.is_unwanted(index) || self.is_too_old(now, index) || self.exceeds_caps(set) {
             self.close(now, index, observer);
             return;
         }
@@ -441,8 +445,10 @@ impl Machine {
         if slots.is_empty() && self.sets[set as usize].standing == Standing::Draining {
             self.forget_set(set);
         } else {
-            // It may have been the one that was to prove that it works.
-            self.sets[set as usize].proving = false;
+            let proving = &mut self.sets[set as usize].proving;
+            if *proving == Some(index) {
+                *proving = None;
+            }
             self.take_stock(set);
         }
     }

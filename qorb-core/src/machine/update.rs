@@ -20,14 +20,14 @@ use crate::time::Instant;
 /// A set of backends that is being applied.
 #[derive(Clone, Debug)]
 pub(super) struct Update {
-    backends: AllBackends,
-    step: Step,
+    pub(super) backends: AllBackends,
+    pub(super) step: Step,
     /// The newest set that came meanwhile.
-    next: Option<AllBackends>,
+    pub(super) next: Option<AllBackends>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Step {
+pub(super) enum Step {
     /// Those before this position in the list are in.
     Admitting(usize),
     /// Those before this index that the list does not name are out.
@@ -259,6 +259,10 @@ impl Machine {
             self.delay = Delay::default();
         }
         self.policy = policy;
+        // Else the first backend that may have more would be dealt all that was wanted under the old policy.
+        let demand = self.demand();
+        self.shares.lower(demand);
+        self.review_changed();
         let sets: Vec<u32> = self.sets.iter().map(|(index, _)| index as u32).collect();
         for index in sets {
             self.admit_again(index);

@@ -47,7 +47,7 @@ pub mod dns;
 mod record;
 mod reel;
 mod replay;
-mod words;
+pub(crate) mod words;
 
 pub use record::Recorded;
 pub use reel::{Step, TapeError};

@@ -66,6 +66,12 @@ impl Recorded {
         self.tape.as_mut().map(core::mem::take).unwrap_or_default()
     }
 
+    /// What the machine draws from.
+    #[cfg(feature = "sim")]
+    pub(crate) fn dice(&mut self) -> &mut Dice {
+        self.machine.dice()
+    }
+
     /// Writes a line, which is made only if it is wanted.
     #[inline]
     fn note(&mut self, line: impl FnOnce() -> String) {

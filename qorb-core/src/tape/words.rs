@@ -14,7 +14,7 @@ use crate::policy::{CheckedPolicy, CoDel, Policy};
 use crate::time::Instant;
 
 /// A word that stands for `text`, whatever that is.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut word = String::from("'");
     for byte in text.bytes() {
         if byte.is_ascii_graphic() && !matches!(byte, b'%' | b'=') {
@@ -26,7 +26,7 @@ pub(super) fn escape(text: &str) -> String {
     word
 }
 
-pub(super) fn unescape(word: &str) -> Option<String> {
+pub(crate) fn unescape(word: &str) -> Option<String> {
     let mut bytes = Vec::new();
     let mut rest = word.strip_prefix('\'')?.bytes();
     while let Some(byte) = rest.next() {
@@ -42,46 +42,46 @@ pub(super) fn unescape(word: &str) -> Option<String> {
 }
 
 /// The words of a line, to be read one after the other.
-pub(super) struct Words<'a>(core::str::SplitAsciiWhitespace<'a>);
+pub(crate) struct Words<'a>(core::str::SplitAsciiWhitespace<'a>);
 
 impl<'a> Words<'a> {
-    pub(super) fn of(line: &'a str) -> Self {
+    pub(crate) fn of(line: &'a str) -> Self {
         Self(line.split_ascii_whitespace())
     }
 
-    pub(super) fn next(&mut self) -> Option<&'a str> {
+    pub(crate) fn next(&mut self) -> Option<&'a str> {
         self.0.next()
     }
 
-    pub(super) fn number<T: FromStr>(&mut self) -> Option<T> {
+    pub(crate) fn number<T: FromStr>(&mut self) -> Option<T> {
         self.next()?.parse().ok()
     }
 
-    pub(super) fn text(&mut self) -> Option<String> {
+    pub(crate) fn text(&mut self) -> Option<String> {
         unescape(self.next()?)
     }
 
-    pub(super) fn time(&mut self) -> Option<Instant> {
+    pub(crate) fn time(&mut self) -> Option<Instant> {
         self.number().map(Instant::from_nanos)
     }
 
-    pub(super) fn slot(&mut self) -> Option<SlotId> {
+    pub(crate) fn slot(&mut self) -> Option<SlotId> {
         let [index, generation] = numbers(self.next()?)?;
         Some(SlotId { index, generation })
     }
 
-    pub(super) fn claim(&mut self) -> Option<ClaimId> {
+    pub(crate) fn claim(&mut self) -> Option<ClaimId> {
         let [index, generation] = numbers(self.next()?)?;
         Some(ClaimId { index, generation })
     }
 
-    pub(super) fn job(&mut self) -> Option<JobId> {
+    pub(crate) fn job(&mut self) -> Option<JobId> {
         let [index, generation, attempt] = numbers(self.next()?)?;
         let slot = SlotId { index, generation };
         Some(JobId { slot, attempt })
     }
 
-    pub(super) fn patience(&mut self) -> Option<Patience> {
+    pub(crate) fn patience(&mut self) -> Option<Patience> {
         Some(match self.next()? {
             "policy" => Patience::Policy,
             "at-once" => Patience::AtOnce,
@@ -89,7 +89,7 @@ impl<'a> Words<'a> {
         })
     }
 
-    pub(super) fn returned(&mut self) -> Option<Returned> {
+    pub(crate) fn returned(&mut self) -> Option<Returned> {
         let word = self.next()?;
         let all = [
             Returned::Healthy,
@@ -100,7 +100,7 @@ impl<'a> Words<'a> {
         all.into_iter().find(|&how| returned(how) == word)
     }
 
-    pub(super) fn hooks(&mut self) -> Option<Hooks> {
+    pub(crate) fn hooks(&mut self) -> Option<Hooks> {
         let mut next = || Some(self.number::<u8>()? != 0);
         Some(Hooks {
             is_valid: next()?,
@@ -110,7 +110,7 @@ impl<'a> Words<'a> {
         })
     }
 
-    pub(super) fn policy(&mut self) -> Option<CheckedPolicy> {
+    pub(crate) fn policy(&mut self) -> Option<CheckedPolicy> {
         let mut policy = Policy::default();
         while let Some(word) = self.next() {
             let (field, value) = word.split_once('=')?;
@@ -119,7 +119,7 @@ impl<'a> Words<'a> {
         policy.check().ok()
     }
 
-    pub(super) fn backend(&mut self) -> Option<Backend> {
+    pub(crate) fn backend(&mut self) -> Option<Backend> {
         let (name, place) = (self.text()?, self.next()?);
         let mut backend = match unescape(place) {
             Some(path) => Backend::unix(path),
@@ -145,19 +145,19 @@ fn numbers<const N: usize>(word: &str) -> Option<[u32; N]> {
     parts.next().is_none().then_some(numbers)
 }
 
-pub(super) fn slot(id: SlotId) -> String {
+pub(crate) fn slot(id: SlotId) -> String {
     alloc::format!("{}.{}", id.index, id.generation)
 }
 
-pub(super) fn claim(id: ClaimId) -> String {
+pub(crate) fn claim(id: ClaimId) -> String {
     alloc::format!("{}.{}", id.index, id.generation)
 }
 
-pub(super) fn job(id: JobId) -> String {
+pub(crate) fn job(id: JobId) -> String {
     alloc::format!("{}.{}", slot(id.slot), id.attempt)
 }
 
-pub(super) fn patience(patience: Patience) -> Cow<'static, str> {
+pub(crate) fn patience(patience: Patience) -> Cow<'static, str> {
     match patience {
         Patience::Policy => "policy".into(),
         Patience::AtOnce => "at-once".into(),
@@ -165,7 +165,7 @@ pub(super) fn patience(patience: Patience) -> Cow<'static, str> {
     }
 }
 
-pub(super) const fn returned(how: Returned) -> &'static str {
+pub(crate) const fn returned(how: Returned) -> &'static str {
     match how {
         Returned::Healthy => "healthy",
         Returned::Broken => "broken",
@@ -174,7 +174,7 @@ pub(super) const fn returned(how: Returned) -> &'static str {
     }
 }
 
-pub(super) fn hooks(hooks: Hooks) -> String {
+pub(crate) fn hooks(hooks: Hooks) -> String {
     let all = [
         hooks.is_valid,
         hooks.on_acquire,
@@ -185,7 +185,7 @@ pub(super) fn hooks(hooks: Hooks) -> String {
     all.join(" ")
 }
 
-pub(super) fn backend(backend: &Backend) -> String {
+pub(crate) fn backend(backend: &Backend) -> String {
     let mut line = escape(backend.name.as_str());
     let place = match backend.location() {
         Location::Ip(address) => address.to_string(),
@@ -198,14 +198,14 @@ pub(super) fn backend(backend: &Backend) -> String {
     line
 }
 
-pub(super) fn duration_of(word: &str) -> Option<Duration> {
+pub(crate) fn duration_of(word: &str) -> Option<Duration> {
     let nanos: u128 = word.parse().ok()?;
     let seconds = u64::try_from(nanos / NANOS).ok()?;
     Some(Duration::new(seconds, (nanos % NANOS) as u32))
 }
 
 /// A policy, each field by name.
-pub(super) fn policy(policy: &Policy) -> String {
+pub(crate) fn policy(policy: &Policy) -> String {
     let nanos = |time: Duration| time.as_nanos().to_string();
     let set = &policy.set_config;
     let optional = |number: Option<usize>| number.map_or("-".into(), |it| it.to_string());

@@ -58,6 +58,15 @@ fn a_refusal_says_what_is_missing() {
     assert_eq!(pool.ask(Patience::Policy), Err(Refusal::Terminated));
 }
 
+/// Found by the fuzzer. Waiting for it to come back is of no use to anybody: it will be closed then.
+#[test]
+fn a_connection_to_a_backend_that_has_gone_is_not_one_that_stayed_in_use() {
+    let mut pool = Pool::connected_to(small(), &["a"]);
+    let _held = pool.claim();
+    pool.backends(&["b"]);
+    assert_eq!(pool.ask(Patience::AtOnce), Err(Refusal::NoBackendsOnline));
+}
+
 #[test]
 fn a_claim_that_may_not_wait_is_refused_at_once() {
     let (mut pool, _held) = one_slot_held();
@@ -142,7 +151,7 @@ fn a_claim_is_spent_once_its_connection_is_ready() {
 fn nonsense_changes_nothing() {
     let (mut pool, held) = one_slot_held();
     assert_eq!(pool.release(held), Next::Idle);
-    let before = format!("{:?}", pool.machine);
+    let before = format!("{:#?}", pool.machine);
     assert_eq!(pool.machine.release(held.slot, &mut ()), Next::Stale);
     let unknown = SlotId {
         index: 7,
@@ -178,7 +187,7 @@ fn nonsense_changes_nothing() {
     assert!(!pool.machine.acquired(claim, &mut ()));
     let refusal = pool.machine.acquire_failed(pool.now, claim, &"no", &mut ());
     assert_eq!(refusal, Err(Refusal::AcquireFailed));
-    assert_eq!(format!("{:?}", pool.machine), before);
+    assert_eq!(format!("{:#?}", pool.machine), before);
 }
 
 #[test]

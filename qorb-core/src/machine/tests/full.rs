@@ -99,6 +99,24 @@ fn promise_1_a_lowered_cap_holds_for_probes_that_hang() {
     assert!(pool.machine.stats().total_slots <= 2);
 }
 
+/// Found by the fuzzer: half of one slot is none, but the probe was the exception from that.
+#[test]
+fn promise_1_a_lowered_cap_holds_for_the_probe_of_the_only_backend_whose_connection_is_in_use() {
+    let (mut pool, held) = under_load(patient(8), &["a"], 1, 1);
+    pool.live(ms(5_000), ms(1), &takes(1));
+    assert_eq!(pool.machine.stats().total_slots, 2);
+    let lower = Policy {
+        max_slots: 1,
+        ..patient(8)
+    };
+    pool.accept(Input::Policy(lower.check().unwrap()));
+    assert_eq!(pool.machine.stats().total_slots, 1);
+    pool.live(ms(5_000), ms(1), &takes(1));
+    give_all_back(&mut pool, held);
+    pool.live(ms(100_000), ms(10), &takes(1));
+    pool.expect_spread(&[("a", 1)]);
+}
+
 #[test]
 fn back_off_survives_a_resolver_that_forgets_while_clients_hold_connections() {
     let (mut pool, _held) = under_load(patient(8), &["a"], 1, 1);

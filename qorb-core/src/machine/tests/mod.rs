@@ -10,6 +10,7 @@ mod full;
 mod lifetime;
 mod promises;
 mod recovery;
+mod simulated;
 mod sizing;
 mod slots;
 mod update;
@@ -276,11 +277,11 @@ impl Pool {
                     "promise 8: {wakeup:?} is due at {at:?}, now {:?}",
                     self.now
                 );
-                let before = format!("{:?}", self.machine);
+                let before = format!("{:#?}", self.machine);
                 self.machine.handle_timeout(self.now, &mut self.events);
                 assert_eq!(
                     before,
-                    format!("{:?}", self.machine),
+                    format!("{:#?}", self.machine),
                     "promise 8: again is not nothing"
                 );
             }

@@ -425,3 +425,23 @@ fn what_clients_hold_of_a_backend_that_has_gone_does_not_keep_newcomers_out() {
     pool.connect_all();
     pool.expect_spread(&[("a", 2), ("b", 1), ("c", 1)]);
 }
+
+/// Found by exploration: the trial came with whatever took the time next, which might be a rebalance tick.
+#[test]
+fn a_claim_that_makes_a_trial_wanted_says_that_there_is_something_to_do() {
+    let policy = Policy {
+        spares_wanted: 1,
+        ..small()
+    };
+    let mut pool = Pool::connected_to(policy, &["a"]);
+    let grant = pool.claim();
+    pool.connect_all();
+    pool.release(grant);
+    pool.backends(&["a", "b"]);
+    pool.expect(&[]);
+    // Two slots are wanted now. There are two, but both on one backend.
+    let _grant = pool.machine.claim(&mut ()).unwrap();
+    assert!(pool.machine.needs_time());
+    pool.timeout();
+    pool.expect(&["connect b#3"]);
+}

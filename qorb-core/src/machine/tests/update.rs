@@ -211,3 +211,34 @@ fn a_cap_that_is_lowered_during_an_update_is_reached_when_that_ends() {
     }
     assert_eq!(pool.machine.stats().total_slots, 2);
 }
+
+/// Found by exploration: a goodbye takes its time, and the probe connected although that made one slot too many.
+#[test]
+fn promise_1_a_wait_that_ends_while_there_are_too_many_slots_goes_on() {
+    let policy = Policy {
+        spares_wanted: 2,
+        max_slots: 3,
+        ..small()
+    };
+    let hooks = Hooks {
+        close: true,
+        ..Hooks::NONE
+    };
+    let mut pool = Pool::with(policy.clone(), hooks, Dice::scripted([]));
+    pool.backends(&["a", "b"]);
+    pool.expect(&["connect a#1", "connect b#2"]);
+    pool.connect("b#2");
+    pool.connect_failed("a#1");
+    pool.expect(&["connect b#3"]);
+    pool.backends(&["a"]);
+    pool.expect(&["say goodbye on b#2", "abort b#3"]);
+    let lower = Policy {
+        max_slots: 1,
+        ..policy
+    };
+    pool.accept(Input::Policy(lower.check().unwrap()));
+    assert_eq!(pool.pass(ms(1_000)), [""; 0]);
+    let goodbye = pool.jobs["b#2"];
+    pool.accept(Input::Closed(goodbye));
+    pool.expect(&["connect a#4"]);
+}
