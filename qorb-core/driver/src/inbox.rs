@@ -33,7 +33,7 @@ pub(crate) enum Content<Conn> {
 }
 
 impl<Conn> Inbox<Conn> {
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Mutex::new(Content::Nothing))
     }
 
@@ -110,5 +110,46 @@ impl<Conn> Inbox<Conn> {
                 Poll::Ready(Err(refusal))
             }
         }
+    }
+}
+
+#[cfg(all(test, loom))]
+mod orders {
+    use super::*;
+    use std::future::poll_fn;
+
+    fn answer(inbox: &Inbox<()>) {
+        let waker = inbox.answer(Content::Refused(Refusal::QueueFull));
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    #[test]
+    fn an_answer_reaches_who_is_about_to_sleep_whoever_polled_before() {
+        loom::model(|| {
+            let inbox: Arc<Inbox<()>> = Arc::new(Inbox::new());
+            inbox.expect(Waker::noop().clone());
+            let pool = Arc::clone(&inbox);
+            let answering = loom::thread::spawn(move || answer(&pool));
+            let refusal = loom::future::block_on(poll_fn(|cx| inbox.poll(cx)));
+            assert!(matches!(refusal, Err(Refusal::QueueFull)));
+            answering.join().unwrap();
+            assert!(matches!(inbox.empty(), Content::Nothing), "it came once");
+        });
+    }
+
+    #[test]
+    fn an_answer_to_a_claim_that_leaves_is_taken_along_or_left_where_nobody_looks() {
+        loom::model(|| {
+            let inbox: Arc<Inbox<()>> = Arc::new(Inbox::new());
+            inbox.expect(Waker::noop().clone());
+            let pool = Arc::clone(&inbox);
+            let answering = loom::thread::spawn(move || answer(&pool));
+            let taken = matches!(inbox.empty(), Content::Refused(_));
+            answering.join().unwrap();
+            let left = matches!(inbox.empty(), Content::Refused(_));
+            assert_ne!(taken, left);
+        });
     }
 }

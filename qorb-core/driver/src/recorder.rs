@@ -90,3 +90,41 @@ fn write_to(writer: &mut dyn Write, tape: &str, flush: bool) -> Result<(), Strin
     });
     written?.map_err(|error: io::Error| format!("the tape could not be written: {error}"))
 }
+
+#[cfg(all(test, loom))]
+mod orders {
+    use super::*;
+    use crate::sync::Arc;
+
+    #[derive(Clone, Default)]
+    struct Paper(Arc<Mutex<String>>);
+
+    impl Write for Paper {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().push_str(std::str::from_utf8(bytes).unwrap());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn whoever_writes_no_piece_is_left_lying_and_none_is_written_twice() {
+        loom::model(|| {
+            let paper = Paper::default();
+            let recorder = Arc::new(Recorder::new(paper.clone()));
+            let other = Arc::clone(&recorder);
+            let other = loom::thread::spawn(move || {
+                other.keep("a", false);
+                other.write().unwrap();
+            });
+            recorder.keep("b", false);
+            recorder.write().unwrap();
+            other.join().unwrap();
+            let written = paper.0.lock().clone();
+            assert!(["ab", "ba"].contains(&written.as_str()), "{written}");
+        });
+    }
+}

@@ -50,7 +50,7 @@ impl Signal {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use crate::sync::Arc;
@@ -78,5 +78,33 @@ mod tests {
         assert!(signal.poll(&cx));
         assert!(signal.take(&cx));
         assert!(!signal.take(&cx));
+    }
+}
+
+#[cfg(all(test, loom))]
+mod orders {
+    use super::*;
+    use crate::sync::Arc;
+    use std::future::poll_fn;
+    use std::task::Poll;
+
+    #[test]
+    fn a_raise_reaches_who_is_about_to_sleep_whoever_listened_before() {
+        loom::model(|| {
+            let signal = Arc::new(Signal::default());
+            let nobody = Context::from_waker(Waker::noop());
+            assert!(!signal.poll(&nobody));
+            let raiser = Arc::clone(&signal);
+            let raising = loom::thread::spawn(move || raiser.raise());
+            loom::future::block_on(poll_fn(|cx| {
+                if signal.take(cx) {
+                    Poll::Ready(())
+                } else {
+                    Poll::Pending
+                }
+            }));
+            raising.join().unwrap();
+            assert!(!signal.take(&nobody), "it was raised once");
+        });
     }
 }

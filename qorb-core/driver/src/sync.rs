@@ -2,16 +2,31 @@
 
 use std::fmt;
 
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-pub(crate) use std::sync::{Arc, MutexGuard};
+#[cfg(loom)]
+use loom::sync as checked;
+#[cfg(not(loom))]
+use std::sync as checked;
+
+pub(crate) use checked::MutexGuard;
+pub(crate) use checked::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// The standard library's own also under a model checker: only it can be a `self`, a trait object or a `Waker`. So its
+/// count must decide nothing, but when memory is given back.
+pub(crate) use std::sync::Arc;
+
+/// An `Arc` whose count decides something: what its value does when the last one is dropped.
+pub(crate) use checked::Arc as CountingArc;
+
+/// For a static, which lives longer than a run of a model. The standard library's own also there, so nobody may wait for what it holds.
+pub(crate) use std::sync::atomic::AtomicU64 as StaticU64;
 
 /// A mutex that a panic does not close: what it guards is kept whole by the code that changes it, not by luck.
 #[derive(Default)]
-pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
+pub(crate) struct Mutex<T>(checked::Mutex<T>);
 
 impl<T> Mutex<T> {
-    pub(crate) const fn new(value: T) -> Self {
-        Self(std::sync::Mutex::new(value))
+    pub(crate) fn new(value: T) -> Self {
+        Self(checked::Mutex::new(value))
     }
 
     #[inline]

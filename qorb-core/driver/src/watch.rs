@@ -11,7 +11,7 @@ use qorb_core::event::{Event, Observer};
 use crate::backend::Backend;
 use crate::observer::{Detail, Interest, Kind, Record, Subscriber};
 use crate::panics::quietly;
-use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
+use crate::sync::{Arc, AtomicU64, Mutex, Ordering, StaticU64};
 
 /// Who a pool tells what, and by what name the pool goes.
 pub(crate) struct Audience {
@@ -341,6 +341,6 @@ fn parts_of<'a>(event: &Event<'a>) -> Parts<'a> {
 }
 
 /// Pools made so far in this process.
-static POOLS: AtomicU64 = AtomicU64::new(1);
+static POOLS: StaticU64 = StaticU64::new(1);
 /// How many bits of a claim's number are the machine's. It would take centuries of claims to fill them.
 const CLAIM_BITS: u32 = 48;

@@ -17,7 +17,7 @@ use crate::pool::steward::Steward;
 use crate::pool::{Anchor, Pool};
 use crate::resolver::Resolver;
 use crate::runtime::Runtime;
-use crate::sync::Arc;
+use crate::sync::{Arc, CountingArc};
 use crate::watch::Audience;
 use qorb_core::io::Hooks;
 
@@ -149,7 +149,7 @@ impl<Conn: Connection, R: Runtime> Builder<Conn, R> {
         let shared = Arc::new(shared);
         let steward = Steward::new(Arc::clone(&shared), self.resolver);
         shared.runtime.spawn(steward);
-        let anchor = Arc::new(Anchor { shared });
+        let anchor = CountingArc::new(Anchor { shared });
         (Pool { anchor }, registered)
     }
 }

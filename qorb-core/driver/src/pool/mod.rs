@@ -24,7 +24,7 @@ use crate::backend::{Connection, Connector};
 use crate::claim::Claim;
 use crate::resolver::Resolver;
 use crate::runtime::Runtime;
-use crate::sync::Arc;
+use crate::sync::{Arc, CountingArc};
 use shared::Shared;
 
 pub use builder::Builder;
@@ -38,7 +38,7 @@ pub use terminate::{Terminate, Terminated};
 /// Cheap to clone, and all clones are the same pool. When the last is dropped, the pool is
 /// [terminated](Self::terminate); handles that clients still hold stay good until they are dropped.
 pub struct Pool<Conn: Connection, R: Runtime> {
-    pub(crate) anchor: Arc<Anchor<Conn, R>>,
+    pub(crate) anchor: CountingArc<Anchor<Conn, R>>,
 }
 
 /// What the clones of a pool share, and its tasks and handles do not: its drop is that of the last clone.
@@ -227,7 +227,7 @@ pub enum AuditError {
 impl<Conn: Connection, R: Runtime> Clone for Pool<Conn, R> {
     fn clone(&self) -> Self {
         Self {
-            anchor: Arc::clone(&self.anchor),
+            anchor: CountingArc::clone(&self.anchor),
         }
     }
 }

@@ -112,7 +112,7 @@ struct Shared {
     waker: Option<Waker>,
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
