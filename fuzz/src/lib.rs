@@ -5,11 +5,14 @@
 //! happen to the real machine, recounts everything after each, and in the end lets faults stop and sees
 //! whether everything comes right. A breach panics, with the number of the promise where there is one.
 //!
-//! The resolver is treated likewise, in [`dns`].
+//! The resolver is treated likewise, in [`dns`]. Beside a pool that is obviously right the machine is put in [`model`].
 
 pub mod dns;
+pub mod model;
+pub mod slots;
 
 mod owner;
+mod script;
 
 use arbitrary::{Arbitrary, Unstructured};
 use qorb_core::io::{Hooks, Returned};

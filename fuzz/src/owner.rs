@@ -1,42 +1,24 @@
-//! An owner of a machine who believes nothing.
+//! An owner who lets the things of a script happen to a machine that is watched.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use qorb_core::Machine;
 use qorb_core::backend::Backend;
 use qorb_core::dice::Dice;
 use qorb_core::id::{ClaimId, JobId, SlotId};
 use qorb_core::io::{
-    Admission, Grant, Handled, Input, Next, Output, Patience, Refusal, Returned, Wakeup,
+    Admission, Grant, Handled, Input, Output, Patience, Refusal, Returned, Wakeup,
 };
+use qorb_core::sim::{Place, Watched};
 use qorb_core::time::Instant;
 
 use crate::{Script, Step, millis};
 
-/// A slot's connection, as an owner sees it.
-#[derive(Clone, Copy, PartialEq, Debug)]
-enum Place {
-    Idle,
-    Working(JobId),
-    Granted(ClaimId),
-    Held,
-}
-
-/// An owner who believes nothing: it keeps its own books and compares.
+/// An owner who knows only what the books say that [`Watched`] keeps, and stops at the first promise that is broken.
 pub(crate) struct Owner {
-    machine: Machine,
+    pool: Watched,
     now: Instant,
-    /// Work under way, with the connection it holds if any.
-    connects: Vec<JobId>,
+    /// Work that has been stopped or answered.
     stale: Vec<JobId>,
-    connections: BTreeMap<SlotId, Place>,
-    held: Vec<Grant>,
-    /// Claims in the order in which they are to be served; with its number, one that `on_acquire` failed.
-    waiting: Vec<(ClaimId, Option<u64>)>,
-    /// Claims that were granted a slot and have not come for it.
-    granted: Vec<ClaimId>,
-    acquiring: Vec<(ClaimId, Grant)>,
     ended: bool,
     log: Vec<String>,
 }
@@ -50,15 +32,9 @@ impl Owner {
             .expect("a policy that can be carried out");
         let now = Instant::EPOCH;
         let mut owner = Self {
-            machine: Machine::new(policy, script.hooks(), Dice::seeded(script.seed), now),
+            pool: Watched::new(policy, script.hooks(), Dice::seeded(script.seed), now),
             now,
-            connects: Vec::new(),
             stale: Vec::new(),
-            connections: BTreeMap::new(),
-            held: Vec::new(),
-            waiting: Vec::new(),
-            granted: Vec::new(),
-            acquiring: Vec::new(),
             ended: false,
             log: Vec::new(),
         };
@@ -74,152 +50,84 @@ impl Owner {
         owner.log
     }
 
-    fn drain(&mut self) {
-        self.machine.audit().unwrap();
-        while let Some(output) = self.machine.poll_output() {
-            self.log.push(format!("{:?} {output:?}", self.now));
-            self.carry_out(&output);
+    /// Whether the books say that all is well.
+    fn look(&self) {
+        if let Some(breach) = self.pool.breach() {
+            panic!("{breach}");
         }
-        if self.machine.needs_time()
-            && !matches!(self.machine.poll_timeout(), Some((_, Wakeup::Update)))
-        {
-            self.machine.handle_timeout(self.now, &mut ());
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.pool.poll_output() {
+            self.log.push(format!("{:?} {output:?}", self.now));
+            match output {
+                Output::Abort { job, .. } => self.stale.push(job),
+                Output::Refuse { .. } => self.let_go(),
+                _ => {}
+            }
+            self.look();
+        }
+        self.look();
+        let next = self.pool.poll_timeout();
+        if self.pool.machine().needs_time() && !matches!(next, Some((_, Wakeup::Update))) {
+            self.pool.handle_timeout();
             self.drain();
         }
     }
 
-    fn carry_out(&mut self, output: &Output) {
-        if self.ended {
-            let legal = matches!(
-                output,
-                Output::Refuse { .. } | Output::Abort { .. } | Output::Close { .. }
-            );
-            assert!(legal, "promise 9: {output:?} after the end");
-        }
-        match *output {
-            Output::Connect { job, .. } => {
-                assert!(!self.connections.contains_key(&job.slot));
-                self.connects.push(job);
-            }
-            Output::Check { job } => self.take(job.slot, Place::Idle, Some(Place::Working(job))),
-            Output::Close { slot, job: None } => self.take(slot, Place::Idle, None),
-            Output::Close {
-                slot,
-                job: Some(job),
-            } => {
-                self.take(slot, Place::Idle, Some(Place::Working(job)));
-            }
-            Output::Abort { job, .. } => {
-                self.stale.push(job);
-                if let Some(at) = self.connects.iter().position(|&it| it == job) {
-                    self.connects.remove(at);
-                } else {
-                    self.take(job.slot, Place::Working(job), None);
-                }
-            }
-            Output::Grant { claim, slot } => {
-                self.take(slot, Place::Idle, Some(Place::Granted(claim)));
-                self.served(claim);
-            }
-            Output::Refuse { claim, .. } => self.refused(claim),
+    /// What was being prepared for a claim that has ended cannot be trusted half-prepared.
+    fn let_go(&mut self) {
+        let of_nobody = self
+            .pool
+            .places()
+            .find(|&(_, place)| place == Place::Held(0));
+        if let Some((slot, _)) = of_nobody {
+            self.give_back(slot, Returned::Abandoned);
         }
     }
 
-    /// Moves the slot's connection, which must be where the owner believes it (promises 2 and 7).
     #[track_caller]
-    fn take(&mut self, slot: SlotId, from: Place, to: Option<Place>) {
-        assert_eq!(self.connections.get(&slot), Some(&from), "{slot:?}");
-        match to {
-            Some(to) => self.connections.insert(slot, to),
-            None => self.connections.remove(&slot),
-        };
+    fn accept(&mut self, input: Input<'_>) {
+        assert_eq!(self.pool.handle(input), Handled::Accepted);
+        self.look();
     }
 
-    /// First come, first served, and whoever `on_acquire` failed before all others.
-    fn served(&mut self, claim: ClaimId) {
-        let first = self.waiting.first().map(|&(first, _)| first);
-        assert_eq!(first, Some(claim), "promise 5, or 10");
-        self.waiting.remove(0);
-        self.granted.push(claim);
+    fn give_back(&mut self, slot: SlotId, how: Returned) {
+        self.accept(Input::Returned(slot, how));
     }
 
-    fn refused(&mut self, claim: ClaimId) {
-        if let Some(at) = self.waiting.iter().position(|&(it, _)| it == claim) {
-            self.waiting.remove(at);
-            return;
-        }
-        let at = self.acquiring.iter().position(|&(it, _)| it == claim);
-        let (_, grant) = self
-            .acquiring
-            .remove(at.expect("promise 4: a claim that has not ended"));
-        // The connection cannot be trusted half-prepared.
-        self.connections.remove(&grant.slot);
-        let _ = self.machine.handle(
-            self.now,
-            Input::Returned(grant.slot, Returned::Abandoned),
-            &mut (),
-        );
+    /// One of the slots at such a place.
+    fn one(&self, n: u8, at: impl Fn(Place) -> bool) -> Option<(SlotId, Place)> {
+        let all = self.pool.places().filter(|&(_, place)| at(place));
+        let mut all: Vec<_> = all.collect();
+        draw(&mut all, n)
+    }
+
+    fn held(&self, n: u8) -> Option<SlotId> {
+        let held = self.one(n, |it| matches!(it, Place::Held(_)))?;
+        Some(held.0)
     }
 
     fn granted(&mut self, grant: Grant, acquires: bool) {
-        let from = self.connections.insert(grant.slot, Place::Held);
-        assert!(
-            matches!(from, Some(Place::Idle | Place::Granted(_))),
-            "promise 2: {from:?}"
-        );
-        if !acquires {
-            self.held.push(grant);
-            return;
-        }
-        let patience = Patience::Within(millis(5));
-        let acquiring = self.machine.acquiring(self.now, grant, patience, &mut ());
-        if let Ok(claim) = acquiring {
-            self.acquiring.push((claim, grant));
-        } else {
-            self.connections.remove(&grant.slot);
-            let broken = Input::Returned(grant.slot, Returned::Abandoned);
-            let _ = self.machine.handle(self.now, broken, &mut ());
+        if acquires
+            && self
+                .pool
+                .acquiring(grant, Patience::Within(millis(5)))
+                .is_err()
+        {
+            self.give_back(grant.slot, Returned::Abandoned);
         }
     }
 
-    fn admitted(&mut self, admission: Result<Admission, Refusal>, retried: Option<u64>) {
-        match admission {
-            Ok(Admission::Granted(grant)) => self.granted(grant, false),
-            Ok(Admission::Waiting(claim)) => {
-                let behind = |&&(_, other): &&(ClaimId, Option<u64>)| match (retried, other) {
-                    (None, _) => true,
-                    (Some(own), Some(other)) => other < own,
-                    (Some(_), None) => false,
-                };
-                let at = self.waiting.iter().take_while(behind).count();
-                self.waiting.insert(at, (claim, retried));
-            }
-            Err(_) => {}
-        }
-    }
-
-    fn release(&mut self, slot: SlotId) {
-        match self.machine.release(slot, &mut ()) {
-            Next::Idle => self.take(slot, Place::Held, Some(Place::Idle)),
-            Next::Grant(claim) => {
-                self.take(slot, Place::Held, Some(Place::Granted(claim)));
-                self.served(claim);
-            }
-            Next::Timed => {
-                self.take(slot, Place::Held, Some(Place::Idle));
-                let healthy = Input::Returned(slot, Returned::Healthy);
-                assert_eq!(
-                    self.machine.handle(self.now, healthy, &mut ()),
-                    Handled::Accepted
-                );
-            }
-            Next::Stale => panic!("promise 2: {slot:?} was held"),
+    fn admitted(&mut self, admission: Result<Admission, Refusal>) {
+        if let Ok(Admission::Granted(grant)) = admission {
+            self.granted(grant, false);
         }
     }
 
     fn step(&mut self, step: &Step) {
         match *step {
-            Step::Claim { patience, acquires } => match self.machine.claim(&mut ()) {
+            Step::Claim { patience, acquires } => match self.pool.claim() {
                 Ok(grant) => self.granted(grant, acquires),
                 Err(ticket) => {
                     let patience = match patience % 8 {
@@ -227,41 +135,27 @@ impl Owner {
                         1 => Patience::AtOnce,
                         _ => Patience::Within(millis(u64::from(patience % 50))),
                     };
-                    let admission = self.machine.enqueue(self.now, ticket, patience, &mut ());
-                    self.admitted(admission, None);
+                    let admission = self.pool.enqueue(ticket, patience);
+                    self.admitted(admission);
                 }
             },
             Step::Cancel(n) => self.cancel(n),
             Step::Release(n) => {
-                if let Some(grant) = draw(&mut self.held, n) {
-                    self.release(grant.slot);
+                if let Some(slot) = self.held(n) {
+                    self.pool.release(slot);
                 }
             }
             Step::Return(n, how) => {
-                if let Some(grant) = draw(&mut self.held, n) {
-                    let how = Returned::from(how);
-                    let to = (how == Returned::Healthy).then_some(Place::Idle);
-                    self.take(grant.slot, Place::Held, to);
-                    let input = Input::Returned(grant.slot, how);
-                    assert_eq!(
-                        self.machine.handle(self.now, input, &mut ()),
-                        Handled::Accepted
-                    );
+                if let Some(slot) = self.held(n) {
+                    self.give_back(slot, Returned::from(how));
                     // Once is enough.
-                    let again = Input::Returned(grant.slot, Returned::Abandoned);
-                    assert_eq!(
-                        self.machine.clone().handle(self.now, again, &mut ()),
-                        Handled::Stale
-                    );
+                    let again = Input::Returned(slot, Returned::Abandoned);
+                    assert_eq!(self.pool.clone().handle(again), Handled::Stale);
                 }
             }
             Step::Recycle(n) => {
-                if let Some(grant) = draw(&mut self.held, n) {
-                    let job = self
-                        .machine
-                        .recycling(self.now, grant.slot, &mut ())
-                        .unwrap();
-                    self.take(grant.slot, Place::Held, Some(Place::Working(job)));
+                if let Some(slot) = self.held(n) {
+                    assert!(self.pool.recycling(slot).is_some());
                 }
             }
             Step::Collect(n) => self.collect(n),
@@ -278,13 +172,12 @@ impl Owner {
                 count,
                 spares,
             } => {
-                let mut policy = self.machine.policy().clone();
+                let mut policy = self.pool.machine().policy().clone();
                 policy.max_slots = 1 + usize::from(slots % 9);
                 policy.set_config.max_count = 1 + usize::from(count % 6);
                 policy.spares_wanted = usize::from(spares % 9);
-                let _ =
-                    self.machine
-                        .handle(self.now, Input::Policy(policy.check().unwrap()), &mut ());
+                let policy = policy.check().expect("a policy that can be carried out");
+                let _ = self.pool.handle(Input::Policy(policy));
             }
             Step::Stale(n) => {
                 if let Some(job) = draw(&mut self.stale, n) {
@@ -293,16 +186,13 @@ impl Owner {
                         Input::Checked(job),
                         Input::Closed(job),
                     ] {
-                        assert_eq!(
-                            self.machine.handle(self.now, input, &mut ()),
-                            Handled::Stale
-                        );
+                        assert_eq!(self.pool.handle(input), Handled::Stale);
                     }
                 }
             }
             Step::Terminate(n) if n >= 16 => {}
             Step::Terminate(_) => {
-                let _ = self.machine.handle(self.now, Input::Terminate, &mut ());
+                let _ = self.pool.handle(Input::Terminate);
                 self.ended = true;
             }
         }
@@ -318,141 +208,112 @@ impl Owner {
             backend.priority = u16::from(priorities.rotate_left(n) % 3);
             backend
         });
-        let input = Input::Backends(backends.collect());
-        let _ = self.machine.handle(self.now, input, &mut ());
+        let _ = self.pool.handle(Input::Backends(backends.collect()));
     }
 
     fn cancel(&mut self, n: u8) {
-        if let Some((claim, _)) = draw(&mut self.waiting, n) {
-            assert_eq!(self.machine.cancel(claim, &mut ()), None);
-            assert_eq!(self.machine.cancel(claim, &mut ()), None);
-        } else if let Some(claim) = draw(&mut self.granted, n) {
-            let slot = self
-                .machine
-                .cancel(claim, &mut ())
-                .expect("a slot that was granted");
-            self.take(slot, Place::Granted(claim), Some(Place::Held));
-            self.release(slot);
-        } else if let Some((claim, grant)) = draw(&mut self.acquiring, n) {
-            assert_eq!(self.machine.cancel(claim, &mut ()), None);
-            self.connections.remove(&grant.slot);
-            let broken = Input::Returned(grant.slot, Returned::Abandoned);
-            assert_eq!(
-                self.machine.handle(self.now, broken, &mut ()),
-                Handled::Accepted
-            );
+        let mut waiting: Vec<ClaimId> = self.pool.waiting().collect();
+        let waiting = draw(&mut waiting, n);
+        let other = self.one(n, |it| {
+            matches!(it, Place::Granted(_) | Place::Acquiring(_))
+        });
+        let other = other.and_then(|(_, place)| match place {
+            Place::Granted(claim) | Place::Acquiring(claim) => Some(claim),
+            _ => None,
+        });
+        if let Some(claim) = waiting.or(other) {
+            if let Some(slot) = self.pool.cancel(claim) {
+                self.give_back(slot, Returned::Abandoned);
+            }
+            assert_eq!(self.pool.cancel(claim), None);
         }
     }
 
     fn collect(&mut self, n: u8) {
-        if let Some(claim) = draw(&mut self.granted, n) {
-            let grant = self
-                .machine
-                .collect(claim, &mut ())
-                .expect("a slot that was granted");
-            assert_eq!(self.connections[&grant.slot], Place::Granted(claim));
+        let granted = self.one(n, |it| matches!(it, Place::Granted(_)));
+        if let Some((_, Place::Granted(claim))) = granted {
+            let grant = self.pool.collect(claim).expect("a slot that was granted");
             self.granted(grant, n.is_multiple_of(4));
         }
     }
 
     fn answer(&mut self, n: u8, well: bool) {
-        if let Some(job) = draw(&mut self.connects, n) {
-            let input = if well {
-                self.connections.insert(job.slot, Place::Idle);
-                Input::Connected(job)
-            } else {
-                Input::ConnectFailed(job, &"no")
-            };
-            assert_eq!(
-                self.machine.handle(self.now, input, &mut ()),
-                Handled::Accepted
-            );
-            self.stale.push(job);
+        let connect = self.one(n, |it| matches!(it, Place::Connecting(_)));
+        let works = |it| {
+            matches!(
+                it,
+                Place::Checking(_) | Place::Recycling(_) | Place::Closing(_)
+            )
+        };
+        let Some((_, place)) = connect.or_else(|| self.one(n, works)) else {
             return;
-        }
-        let working = self.connections.values().filter_map(|&place| match place {
-            Place::Working(job) => Some(job),
-            _ => None,
-        });
-        let mut working: Vec<JobId> = working.collect();
-        if let Some(job) = draw(&mut working, n) {
-            self.end_work(job, well);
+        };
+        match place {
+            Place::Connecting(job) if well => self.end_work(job, Input::Connected(job)),
+            Place::Connecting(job) => self.end_work(job, Input::ConnectFailed(job, &"no")),
+            Place::Checking(job) if well => self.end_work(job, Input::Checked(job)),
+            Place::Checking(job) => self.end_work(job, Input::CheckFailed(job, &"no")),
+            Place::Recycling(job) if well => self.end_work(job, Input::Recycled(job)),
+            Place::Recycling(job) => self.end_work(job, Input::RecycleFailed(job, &"no")),
+            Place::Closing(job) => self.end_work(job, Input::Closed(job)),
+            Place::Idle | Place::Granted(_) | Place::Held(_) | Place::Acquiring(_) => {}
         }
     }
 
-    /// The owner does not remember what the work was; the machine does.
-    fn end_work(&mut self, job: JobId, well: bool) {
-        for (good, bad) in [
-            (Input::Checked(job), Input::CheckFailed(job, &"no")),
-            (Input::Recycled(job), Input::RecycleFailed(job, &"no")),
-            (Input::Closed(job), Input::Closed(job)),
-        ] {
-            let closes = !well || matches!(good, Input::Closed(_));
-            let input = if well { good } else { bad };
-            if self.machine.handle(self.now, input, &mut ()) == Handled::Accepted {
-                let to = (!closes).then_some(Place::Idle);
-                self.take(job.slot, Place::Working(job), to);
-                return;
-            }
-        }
-        panic!("{job:?} was under way, yet nobody wanted its answer");
+    fn end_work(&mut self, job: JobId, input: Input<'_>) {
+        self.accept(input);
+        self.stale.push(job);
     }
 
     fn acquire_ends(&mut self, n: u8, well: bool) {
-        let Some((claim, grant)) = draw(&mut self.acquiring, n) else {
+        let acquiring = self.one(n, |it| matches!(it, Place::Acquiring(_)));
+        let Some((_, Place::Acquiring(claim))) = acquiring else {
             return;
         };
         if well {
-            assert!(self.machine.acquired(claim, &mut ()));
-            self.held.push(grant);
+            assert!(self.pool.acquired(claim));
         } else {
-            self.connections.remove(&grant.slot);
-            let admission = self.machine.acquire_failed(self.now, claim, &"no", &mut ());
-            self.admitted(admission, Some(grant.ticket.number));
+            let admission = self.pool.acquire_failed(claim, &"no");
+            self.admitted(admission);
         }
     }
 
     fn pass(&mut self, duration: Duration) {
-        let end = self.now.after(duration).unwrap();
-        while let Some((at, _)) = self.machine.poll_timeout().filter(|&(at, _)| at <= end) {
+        let end = self.now.after(duration).unwrap_or(self.now);
+        self.pass_until(end, |_| {});
+    }
+
+    /// Time passes, and stops at each deadline on the way.
+    fn pass_until(&mut self, end: Instant, mut then: impl FnMut(&mut Self)) {
+        while let Some((at, _)) = self.pool.poll_timeout().filter(|&(at, _)| at <= end) {
             self.now = self.now.max(at);
-            self.machine.handle_timeout(self.now, &mut ());
-            let next = self.machine.poll_timeout();
-            let sliced = matches!(next, Some((_, Wakeup::Update)));
-            assert!(
-                sliced || next.is_none_or(|(at, _)| at > self.now),
-                "promise 8: {next:?}"
-            );
+            self.pool.set_clock(self.now);
+            self.pool.handle_timeout();
             self.drain();
+            then(self);
         }
         self.now = end;
+        self.pool.set_clock(end);
     }
 
     /// Faults stop: every answer comes at once and is good, everything held comes back, and time goes on.
     /// What the liveness promises say must come about. A backend that recovers may have to wait for a tick to
     /// make room for its probe, each for one of its own.
     fn calm(&mut self) {
-        let end = self
-            .now
-            .after(12 * self.machine.policy().rebalance_interval)
-            .unwrap();
+        let ticks = 12 * self.pool.machine().policy().rebalance_interval;
+        let end = self.now.after(ticks).expect("a time that there is");
         self.serve_all();
-        while let Some((at, _)) = self.machine.poll_timeout().filter(|&(at, _)| at <= end) {
-            self.now = self.now.max(at);
-            self.machine.handle_timeout(self.now, &mut ());
-            self.drain();
-            self.serve_all();
-        }
-        let stats = self.machine.stats();
+        self.pass_until(end, Self::serve_all);
+        self.expect_calm();
+    }
+
+    fn expect_calm(&self) {
+        let stats = self.pool.machine().stats();
         assert_eq!(stats.waiting, 0, "promise 11");
-        assert_eq!((stats.slots.claimed_slots, self.held.len()), (0, 0));
+        assert_eq!(stats.slots.claimed_slots, 0);
         if self.ended {
             assert_eq!(stats.total_slots, 0, "promises 7 and 9");
-            assert!(
-                self.connections.is_empty(),
-                "promise 7: {:?}",
-                self.connections
-            );
+            assert_eq!(self.pool.places().count(), 0, "promise 7");
             return;
         }
         // One slot in all cannot serve one backend and probe another.
@@ -465,13 +326,13 @@ impl Owner {
             assert_eq!(it.slots.all_slots(), it.share, "promise 12: {it:?}");
         }
         let sound = stats.backends.iter().filter(|it| !it.failing).count();
-        let capacity = sound * self.machine.policy().set_config.max_count;
+        let capacity = sound * self.pool.machine().policy().set_config.max_count;
         assert_eq!(
             stats.total_slots,
             stats.wanted_slots.min(capacity),
             "promise 11"
         );
-        assert_eq!(self.connections.len(), stats.total_slots);
+        assert_eq!(self.pool.places().count(), stats.total_slots);
     }
 }
 
@@ -487,13 +348,8 @@ impl Owner {
             });
             self.step(&Step::Collect(1));
             self.step(&Step::Release(0));
-            let working = |place: &Place| matches!(place, Place::Working(_));
-            let idle = self.connects.is_empty()
-                && self.acquiring.is_empty()
-                && self.granted.is_empty()
-                && self.held.is_empty()
-                && !self.connections.values().any(working);
-            if idle && self.log.len() == before {
+            let rests = |place| place == Place::Idle;
+            if self.pool.places().all(|(_, place)| rests(place)) && self.log.len() == before {
                 return;
             }
         }

@@ -1,8 +1,10 @@
 //! The resolver: random scripts, and those that the fuzzer found worth keeping.
 
-use std::path::Path;
+mod common;
 
 use proptest::prelude::*;
+
+use common::{config, corpus};
 
 proptest! {
     #![proptest_config(config(200))]
@@ -23,26 +25,6 @@ proptest! {
     fn whatever_is_asked_is_understood(bytes in prop::collection::vec(any::<u8>(), 0..500)) {
         qorb_fuzz::dns::ask(&bytes);
     }
-}
-
-fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig {
-        failure_persistence: None,
-        cases,
-        ..ProptestConfig::default()
-    }
-}
-
-/// All files of a corpus.
-fn corpus(target: &str) -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folder = folder.join("corpus").join(target);
-    let files = std::fs::read_dir(folder).expect("the corpus");
-    let file = |entry: std::io::Result<std::fs::DirEntry>| {
-        let path = entry.expect("an entry of the corpus").path();
-        std::fs::read(path).expect("a file of the corpus")
-    };
-    files.map(file).collect()
 }
 
 #[test]

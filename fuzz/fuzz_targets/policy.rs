@@ -1,0 +1,18 @@
+//! Policies of arbitrary values, and the machine under them.
+//!
+//! Built by cargo-fuzz, it fuzzes. Built otherwise, it replays the files that it is given, each a fuzzer's input.
+#![cfg_attr(fuzzing, no_main)]
+
+#[cfg(fuzzing)]
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    qorb_fuzz::model::run_wild(bytes, false);
+});
+
+#[cfg(not(fuzzing))]
+fn main() -> std::io::Result<()> {
+    for file in std::env::args_os().skip(1) {
+        let seen = qorb_fuzz::model::run_wild(&std::fs::read(&file)?, true);
+        println!("{}: {seen:?}", file.display());
+    }
+    Ok(())
+}

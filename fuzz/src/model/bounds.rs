@@ -1,0 +1,365 @@
+//! What must hold after each call: the statistics are a recount, the caps hold, as many slots are there as are wanted, shares are
+//! fair, and the machine wants to be called when the next thing is due.
+
+use qorb_core::io::Wakeup;
+use qorb_core::slot::{self, State};
+use qorb_core::stats::{BackendStats, Stats};
+use qorb_core::time::Instant;
+
+use super::follow::{Cause, later};
+use super::pool::{Model, Slot, Stage};
+
+impl Model {
+    /// Before a call at `now`.
+    pub(super) fn before(&mut self, now: Instant, cause: Cause) {
+        self.now = now;
+        self.cause = cause;
+        self.rebalanced = false;
+        (self.served, self.refused, self.closed) = (None, None, false);
+        // One that is older than any wait has proved to work, whether that was noticed or not.
+        let long = self.policy.set_config.max_connection_backoff;
+        for slot in &mut self.slots {
+            if slot.stage.state().is_connected() && now.since(slot.connected_at) >= long {
+                slot.failures.0 = 0;
+                self.backends[slot.backend].not_before = Instant::EPOCH;
+            }
+        }
+    }
+
+    /// After a call, and all that it put off.
+    pub(super) fn after(&mut self, stats: Stats, next: Option<(Instant, Wakeup)>) {
+        self.recount(&stats);
+        self.caps_hold(&stats);
+        if self.rebalanced {
+            self.mark(&stats);
+        }
+        self.stats = stats;
+        self.growth_was_at_once();
+        self.shares_are_fair();
+        self.nothing_is_overdue();
+        self.timer_is_right(next);
+        assert!(self.queue.is_empty() || !self.has_idle(), "promise 6");
+    }
+
+    /// Promise 3. Slots that have never begun to connect are seen only here.
+    fn recount(&mut self, stats: &Stats) {
+        let mut sum = slot::Stats::default();
+        let mut total = 0;
+        for said in &stats.backends {
+            let at = self
+                .member(&said.backend)
+                .expect("a backend that was named");
+            let mut own = self.count(at);
+            let hidden = said
+                .slots
+                .connecting_slots
+                .checked_sub(own.connecting_slots);
+            let hidden = hidden.unwrap_or_else(|| panic!("{said:?}, and {own:?} were counted"));
+            let member = &mut self.backends[at];
+            assert!(
+                hidden == 0 || member.blemished,
+                "{hidden} slots of {said:?} wait for nothing"
+            );
+            if hidden > member.hidden {
+                let until = member.opens_from(said.failing);
+                let first = member.hidden == 0;
+                member.hidden_until = if first {
+                    until
+                } else {
+                    until.min(member.hidden_until)
+                };
+            }
+            member.hidden = hidden;
+            own.connecting_slots += hidden;
+            assert_eq!(said.slots, own, "promise 3: {}", said.backend);
+            assert_eq!(*said.backend, member.backend);
+            assert_eq!(said.draining, !member.named || self.ended);
+            assert_eq!(said.online, own.connected_slots() > 0);
+            assert!(
+                !said.failing || (!said.online && member.blemished),
+                "{said:?}"
+            );
+            let recent = member
+                .failures
+                .iter()
+                .filter(|it| self.told.since(**it).as_secs() < 60);
+            assert!(said.recent_failures <= recent.count(), "{said:?}");
+            sum = sum + own;
+            total += own.all_slots();
+        }
+        for at in 0..self.backends.len() {
+            let mut known = stats.backends.iter();
+            let is_known = known.any(|it| self.member(&it.backend) == Some(at));
+            let has_slots = self.slots.iter().any(|it| it.backend == at);
+            let member = &mut self.backends[at];
+            assert_eq!(
+                is_known,
+                has_slots || (member.named && !self.ended),
+                "{}",
+                member.backend
+            );
+            if member.known && !is_known {
+                member.forget();
+            }
+            member.known = is_known;
+        }
+        sum.total_claims = usize::try_from(self.totals.granted).expect("a small number");
+        assert_eq!(stats.slots, sum, "promise 3");
+        let closing = self
+            .slots
+            .iter()
+            .filter(|it| matches!(it.stage, Stage::Closing(_)));
+        assert_eq!(stats.total_slots, total + closing.count(), "promise 3");
+        assert_eq!(stats.totals, self.totals, "promise 3");
+        assert_eq!(stats.waiting, self.queue.len(), "promise 3");
+        assert_eq!(stats.max_slots, self.policy.max_slots);
+    }
+
+    fn count(&self, backend: usize) -> slot::Stats {
+        let count = |state: State| {
+            let own = self.slots.iter().filter(|it| it.backend == backend);
+            own.filter(|it| it.stage.state() == state).count()
+        };
+        slot::Stats {
+            connecting_slots: count(State::Connecting),
+            unclaimed_slots: count(State::ConnectedUnclaimed),
+            checking_slots: count(State::ConnectedChecking) + count(State::ConnectedRecycling),
+            claimed_slots: count(State::ConnectedClaimed),
+            total_claims: self.backends[backend].total_claims,
+        }
+    }
+
+    /// Promise 1. Where a cap was lowered, what clients hold and what says goodbye counts down to it.
+    fn caps_hold(&mut self, stats: &Stats) {
+        let (total, cap) = (stats.total_slots, self.policy.max_slots);
+        let before = self.stats.total_slots;
+        assert!(total <= cap.max(before), "promise 1: {total} slots");
+        let free = stats.slots.connecting_slots + stats.slots.unclaimed_slots;
+        // What is told goodbye is no reason to close what others could use.
+        let stay = stats.slots.all_slots();
+        assert!(
+            stay <= cap || free == 0,
+            "promise 1: {stay} slots, {free} free"
+        );
+        let connecting = stats.slots.connecting_slots;
+        assert!(
+            total <= cap || connecting == 0,
+            "promise 1: {total} slots, {connecting} of them connect"
+        );
+        for said in &stats.backends {
+            let at = self
+                .member(&said.backend)
+                .expect("a backend that was named");
+            let own =
+                self.slots.iter().filter(|it| it.backend == at).count() + self.backends[at].hidden;
+            let member = &mut self.backends[at];
+            let cap = self.policy.set_config.max_count;
+            let stays = said.slots.all_slots() <= cap || said.slots.unclaimed_slots == 0;
+            let held = stays && (own <= cap || said.slots.connecting_slots == 0);
+            let shrinks = own <= cap.max(member.slots_before);
+            assert!(shrinks && held, "promise 1: {own} slots on {said:?}");
+            member.slots_before = own;
+        }
+    }
+
+    /// What a tick could not close at once may have to end when it is free.
+    fn mark(&mut self, stats: &Stats) {
+        for said in &stats.backends {
+            let at = self
+                .member(&said.backend)
+                .expect("a backend that was named");
+            let more = said.slots.all_slots() > said.share;
+            for slot in self.slots.iter_mut().filter(|it| it.backend == at) {
+                slot.may_end = more && slot.stage.state().is_connected();
+            }
+        }
+    }
+
+    /// No backend that is in order has fewer slots than its share while there is room; and the shares are what is wanted.
+    fn growth_was_at_once(&mut self) {
+        if self.ended {
+            return;
+        }
+        let (most, most_each) = (self.policy.max_slots, self.policy.set_config.max_count);
+        for said in &self.stats.backends {
+            let at = self
+                .member(&said.backend)
+                .expect("a backend that was named");
+            let own =
+                self.slots.iter().filter(|it| it.backend == at).count() + self.backends[at].hidden;
+            assert!(said.share <= most.min(most_each), "{said:?}");
+            if self.is_clean(at) && said.slots.all_slots() < said.share {
+                let full = self.stats.total_slots >= most || own >= most_each;
+                assert!(full, "promise 11: {said:?}, though there is room");
+            }
+        }
+        let held = |named: bool| {
+            let slots = self.slots.iter();
+            let slots = slots.filter(|it| self.backends[it.backend].named == named);
+            let claimed = slots.filter(|it| matches!(it.stage, Stage::Claimed(_)));
+            claimed.count()
+        };
+        let load = (held(true) + self.queue.len()).saturating_add(self.policy.spares_wanted);
+        let room = most.saturating_sub(held(false));
+        self.dealt_as_wanted(load, room);
+    }
+
+    /// So many slots are wanted, and dealt, of so many that there may be.
+    fn dealt_as_wanted(&self, load: usize, room: usize) {
+        let wanted = load.min(room);
+        let said = self.stats.wanted_slots;
+        let (count, all_clean) = self.cleanliness();
+        let unproven = (room / 2).max(1);
+        assert!(
+            said <= wanted && said + unproven >= wanted,
+            "{said} wanted, not {wanted}"
+        );
+        if !all_clean {
+            return;
+        }
+        assert_eq!(said, wanted, "wanted slots");
+        // What is recycled for the last time keeps its place until it is closed.
+        let last = self.slots.iter().filter(|it| {
+            !self.backends[it.backend].named && matches!(it.stage, Stage::Recycling(_))
+        });
+        let last = last.count();
+        let each = self.policy.set_config.max_count.min(self.policy.max_slots);
+        let most = wanted.min(count * each);
+        let least = load.min(room.saturating_sub(last)).min(most);
+        let dealt: usize = self.stats.backends.iter().map(|it| it.share).sum();
+        assert!(dealt >= least, "{dealt} slots are dealt, of {least} wanted");
+        assert!(
+            !self.rebalanced || dealt <= most,
+            "{dealt} slots are dealt at a tick, of {most} wanted"
+        );
+    }
+
+    /// How many backends there are, and whether nothing speaks against any, all being connected or none.
+    fn cleanliness(&self) -> (usize, bool) {
+        let named = (0..self.backends.len()).filter(|&it| self.backends[it].named);
+        let clean = named.clone().filter(|&it| self.is_clean(it)).count();
+        (named.clone().count(), clean == named.count())
+    }
+
+    /// Nothing speaks against the backend, and it has connected.
+    fn is_clean(&self, at: usize) -> bool {
+        let it = &self.backends[at];
+        it.named && it.has_connected && !it.blemished
+    }
+
+    /// Of two backends in order, neither would be served better by a slot that the other has been dealt.
+    fn shares_are_fair(&self) {
+        if self.ended {
+            return;
+        }
+        let most = self.policy.max_slots.min(self.policy.set_config.max_count);
+        let clean = self.stats.backends.iter().filter(|it| {
+            let at = self.member(&it.backend).expect("a backend that was named");
+            self.is_clean(at)
+        });
+        let weight = |it: &BackendStats| usize::from(it.backend.weight.max(1));
+        for one in clean.clone().filter(|it| it.share < most) {
+            for other in clean.clone().filter(|it| it.share > 0) {
+                let next = (2 * one.share + 1) * weight(other);
+                let last = (2 * other.share - 1) * weight(one);
+                assert!(next >= last, "promise 12: {one:?} and {other:?}");
+            }
+        }
+    }
+
+    /// Time passes from deadline to deadline, so nothing may be left behind.
+    fn nothing_is_overdue(&self) {
+        if self.cause != Cause::Timeout {
+            return;
+        }
+        let now = self.now;
+        for slot in &self.slots {
+            let over = slot.stage.due().and_then(|it| it.at);
+            assert!(
+                over.is_none_or(|it| it > now),
+                "{:?} at {now:?}",
+                slot.stage
+            );
+            match slot.stage {
+                Stage::Waiting(_, to) => assert!(to > now, "{:?} at {now:?}", slot.stage),
+                Stage::Idle(since, _) => {
+                    assert!(
+                        slot.expires.1 > now,
+                        "it is too old since {:?}",
+                        slot.expires
+                    );
+                    let longest = slot.intervals.1;
+                    let longest = longest.saturating_mul(2).saturating_add(longest / 4);
+                    let latest = later(since.max(self.jumped_at), longest);
+                    assert!(
+                        !self.hooks.is_valid || now <= latest,
+                        "idle since {since:?} at {now:?}"
+                    );
+                }
+                _ => {}
+            }
+        }
+        let claims = self.deadlines();
+        assert!(
+            claims.iter().all(|&(at, _)| at > now),
+            "promise 4: {claims:?} at {now:?}"
+        );
+        assert!(
+            self.rebalance_at.is_none_or(|it| it > now),
+            "a tick is missed"
+        );
+    }
+
+    /// Promise 8: the machine wants to be called when the next thing is due, and for that.
+    fn timer_is_right(&self, next: Option<(Instant, Wakeup)>) {
+        let claims = self.deadlines();
+        let slots = self.slots.iter().filter_map(|it| it.stage.due()?.at);
+        let tick = self.rebalance_at;
+        let known = claims.iter().map(|&(at, _)| at).chain(slots).chain(tick);
+        let first = known.min();
+        let Some((at, why)) = next else {
+            assert_eq!(first, None, "promise 8: nothing is waited for");
+            return;
+        };
+        assert!(
+            first.is_none_or(|first| at <= first),
+            "promise 8: {first:?} is before {at:?}, {why:?}"
+        );
+        match why {
+            Wakeup::Claim(id) => {
+                assert!(claims.contains(&(at, id)), "{id:?} at {at:?}: {claims:?}");
+            }
+            Wakeup::Rebalance => assert_eq!(Some(at), self.rebalance_at),
+            Wakeup::Slot(id) => self.slot_is_due(at, self.by_id(id)),
+            Wakeup::Growth | Wakeup::Update => panic!("{why:?} was put off"),
+        }
+    }
+
+    /// A connection that nobody works on is looked at only to check it, or because it is doubted, or too old; if ever.
+    fn may_be_looked_at(&self, slot: &Slot) -> bool {
+        let since = slot.connected_at;
+        let checked = self.hooks.is_valid && since.after(self.least_interval).is_some();
+        let proves = slot.doubted && since.after(self.least_long).is_some();
+        checked || proves || slot.expires.0 < Instant::from_nanos(u64::MAX)
+    }
+
+    fn slot_is_due(&self, at: Instant, slot: Option<usize>) {
+        // One that has never begun to connect is not known.
+        let Some(slot) = slot.map(|it| &self.slots[it]) else {
+            assert!(
+                self.backends.iter().any(|it| it.hidden > 0),
+                "nobody knows of what is due"
+            );
+            return;
+        };
+        match slot.stage {
+            Stage::Waiting(from, to) => {
+                assert!(from <= at && at <= to, "{at:?}, not {from:?} to {to:?}");
+            }
+            Stage::Idle(..) | Stage::Claimed(_) => {
+                assert!(self.may_be_looked_at(slot), "nothing is ever due");
+            }
+            other => assert_eq!(other.due().and_then(|it| it.at), Some(at), "{other:?}"),
+        }
+    }
+}
