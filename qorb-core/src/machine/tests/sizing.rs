@@ -259,6 +259,7 @@ fn one_slot_in_all_goes_to_whoever_may_work() {
 fn a_backend_never_to_be_retried_is_not() {
     let mut policy = Policy {
         spares_wanted: 1,
+        rebalance_interval: Duration::from_secs(3_600),
         ..small()
     };
     policy.set_config.min_connection_backoff = Duration::MAX;

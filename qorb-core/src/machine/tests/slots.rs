@@ -422,6 +422,7 @@ fn a_connection_that_lived_long_has_proved_to_work() {
     let mut pool = Pool::connected_to(
         Policy {
             max_slots: 1,
+            rebalance_interval: Duration::from_secs(3_600),
             ..small()
         },
         &["a"],
