@@ -56,7 +56,7 @@ impl Life {
             self.watched.set_clock(at.max(self.watched.now()));
             self.watched.handle_timeout();
             wakeups += 1;
-            let forged = quiet.map_or(wakeups, |_| self.watched.forge_wakeups(wakeups));
+            let forged = quiet.map_or(wakeups, |it| self.watched.forge_wakeups(wakeups, it));
             if forged > quiet.unwrap_or(MOST_WAKEUPS) {
                 let what = |_: &Watched| format!("{wakeups} deadlines, and no end");
                 self.watched.blame(13, what);

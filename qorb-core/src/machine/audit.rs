@@ -93,6 +93,17 @@ impl Machine {
             &(set.live as usize),
             &live.count(),
         )?;
+        self.audit_idle(index, set)?;
+        self.audit_part(index, set)?;
+        holds(
+            set.standing != Standing::Draining || !set.slots.is_empty(),
+            || format!("{name} is drained, yet still there"),
+        )
+    }
+
+    /// What is listed of a set's idle slots.
+    fn audit_idle(&self, index: u32, set: &Set) -> Result<(), AuditError> {
+        let name = &set.backend;
         let idle = self.count_phase(set, Phase::Unclaimed);
         equal(format_args!("idle slots of {name}"), &set.idle.len(), &idle)?;
         let listed = self.idle_links.iter(&set.idle);
@@ -109,7 +120,12 @@ impl Machine {
             format_args!("readiness of {name}"),
             &self.choice.contains(index),
             &(idle > 0),
-        )?;
+        )
+    }
+
+    /// A set's part in the deal.
+    fn audit_part(&self, index: u32, set: &Set) -> Result<(), AuditError> {
+        let name = &set.backend;
         let share = self.share(index);
         let room = set.slots.len() < self.policy.set_config.max_count;
         let sound = set.standing == Standing::Sound;
@@ -129,10 +145,6 @@ impl Machine {
             format_args!("{name} is oversized"),
             &self.oversized.contains(&index),
             &oversized,
-        )?;
-        holds(
-            set.standing != Standing::Draining || !set.slots.is_empty(),
-            || format!("{name} is drained, yet still there"),
         )
     }
 

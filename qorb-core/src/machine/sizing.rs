@@ -323,12 +323,30 @@ impl Machine {
             if self.is_beyond_caps(set_index) {
                 self.stop_probe(now, set_index, observer);
             }
-            while self.is_beyond_caps(set_index) && self.stop_latest(now, set_index, observer) {}
+            self.stop_connects_beyond_caps(now, set_index, observer);
             while let Some(index) = self.sets[set_index as usize].idle.last()
                 && self.exceeds_caps(set_index)
             {
                 self.retire(now, index, observer);
                 self.review(set_index);
+            }
+        }
+    }
+
+    fn stop_connects_beyond_caps(
+        &mut self,
+        now: Instant,
+        set_index: u32,
+        observer: &mut impl Observer,
+    ) {
+        if !self.is_beyond_caps(set_index) {
+            return;
+        }
+        for index in self.connects_of(set_index) {
+            self.retire(now, index, observer);
+            self.review(set_index);
+            if !self.is_beyond_caps(set_index) {
+                return;
             }
         }
     }

@@ -242,8 +242,8 @@ impl Machine {
     }
 
     /// A new policy holds for all that starts from now on; what is under way keeps the time it was given.
-    /// Slots beyond lowered caps are closed as at a rebalance. Takes time in proportion to the number of
-    /// backends.
+    /// Slots beyond lowered caps end at once, but for those that clients hold; what else is surplus is closed as at a rebalance.
+    /// Takes time in proportion to the number of backends and of slots.
     pub(super) fn change_policy(
         &mut self,
         now: Instant,

@@ -8,7 +8,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::backend::Backend;
+use crate::backend::{Backend, Identity};
 use crate::id::{ClaimId, JobId, SlotId};
 use crate::stats::Totals;
 use crate::time::Instant;
@@ -77,16 +77,20 @@ pub(super) enum Clock {
     /// It does not run yet.
     #[default]
     Stopped,
-    /// It is up then, or never.
-    Until(Option<Instant>),
+    Running(Terms),
 }
 
-impl Clock {
-    pub(super) fn until(self) -> Option<Instant> {
-        match self {
-            Self::Stopped => None,
-            Self::Until(until) => until,
-        }
+/// How long a claim may take, and whether it waits for a connection at all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Terms {
+    /// Its time is up then, or never.
+    pub(super) until: Option<Instant>,
+    pub(super) patient: bool,
+}
+
+impl Terms {
+    pub(super) fn in_time(self, now: Instant) -> bool {
+        self.until.is_none_or(|until| until > now)
     }
 }
 
@@ -185,23 +189,24 @@ impl Books {
         self.clocks.contains_key(&number)
     }
 
-    /// When the claim's time is up; it runs from the first call here.
-    pub(super) fn start_clock(
-        &mut self,
-        number: u64,
-        now: Instant,
-        time: Duration,
-    ) -> Option<Instant> {
+    /// The claim's time runs from the first call here.
+    pub(super) fn start_clock(&mut self, number: u64, now: Instant, time: Duration, patient: bool) {
         let clock = self.clocks.entry(number).or_default();
         if *clock == Clock::Stopped {
-            *clock = Clock::Until(now.after(time));
+            let until = now.after(time);
+            *clock = Clock::Running(Terms { until, patient });
         }
-        clock.until()
     }
 
-    /// When the claim's time is up, as far as it runs.
-    pub(super) fn until(&self, number: u64) -> Option<Instant> {
-        self.clocks.get(&number).and_then(|clock| clock.until())
+    /// What the claim lets itself be kept waiting; without an end, as long as its time does not run.
+    pub(super) fn terms(&self, number: u64) -> Terms {
+        match self.clocks.get(&number) {
+            Some(&Clock::Running(terms)) => terms,
+            _ => Terms {
+                until: None,
+                patient: true,
+            },
+        }
     }
 
     /// A claim waits: behind all others, or before all newcomers if `on_acquire` failed it, and among those by age.
@@ -222,7 +227,7 @@ impl Books {
 
     pub(super) fn name(&mut self, id: ClaimId, number: u64) {
         self.numbers.insert(id, number);
-        let until = self.until(number);
+        let until = self.terms(number).until;
         self.bound(Bounded::Claim(id), until);
     }
 
@@ -278,5 +283,17 @@ impl Books {
             entry.backend.name == backend.name && entry.backend.location() == backend.location()
         };
         self.entries().filter(same).count()
+    }
+
+    /// How many connections each backend has, goodbyes aside, and how many of them rest.
+    pub(super) fn connections(&self) -> BTreeMap<Identity, (usize, usize)> {
+        let mut all = BTreeMap::new();
+        for entry in self.entries() {
+            let here: &mut (usize, usize) = all.entry(entry.backend.identity()).or_default();
+            let goes = matches!(entry.place, Place::Connecting(_) | Place::Closing(_));
+            here.0 += usize::from(!goes);
+            here.1 += usize::from(entry.place == Place::Idle);
+        }
+        all
     }
 }

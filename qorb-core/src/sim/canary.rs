@@ -165,9 +165,9 @@ impl Watched {
         slots
     }
 
-    pub(crate) fn forge_wakeups(&self, wakeups: u64) -> u64 {
+    pub(crate) fn forge_wakeups(&self, wakeups: u64, limit: u64) -> u64 {
         if self.has(Canary::Restless) {
-            return wakeups.saturating_mul(1_000);
+            return limit + 1;
         }
         wakeups
     }

@@ -4,7 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::script::{Answer, Conduct, End, Habits, Happening, Named};
+use super::script::{Answer, Conduct, Habits, Happening, Named};
 use super::tally::{Fault, Tally};
 use crate::time::Instant;
 
@@ -22,20 +22,14 @@ pub(super) struct Faults {
 impl Faults {
     /// The machine's owner behaves like that.
     pub(super) fn begin_habits(&mut self, habits: &Habits, tally: &mut Tally) {
-        let signs = [
-            (habits.late > 0, Fault::LateAnswer),
-            (habits.twice > 0, Fault::TwiceAnswered),
-            (!habits.lag.is_zero(), Fault::Lag),
-        ];
-        for (shows, fault) in signs {
-            if shows {
-                tally.fault(fault, self.habits.iter().copied());
-                self.habits.push(fault);
-            }
+        if !habits.lag.is_zero() {
+            tally.fault(Fault::Lag, [].into_iter());
+            self.habits.push(Fault::Lag);
         }
     }
 
-    /// Something happens. Counts the faults that begin with it, and their pairs with those that hold.
+    /// Something happens. Counts the faults that begin with it, and their pairs with those that hold. What clients and hooks
+    /// do wrong [begins](Self::begin) when they do it.
     pub(super) fn note(
         &mut self,
         now: Instant,
@@ -57,21 +51,7 @@ impl Faults {
                     self.begin(now, Fault::Gone, tally);
                 }
             }
-            Happening::Claim(client) => {
-                let signs = [
-                    (client.quits.is_some(), Fault::Cancelled),
-                    (client.end == End::Keeps, Fault::Kept),
-                    (client.end == End::Breaks, Fault::Breaks),
-                    (client.end == End::Detaches, Fault::Detached),
-                    (client.acquire.fails > 0, Fault::AcquireFails),
-                    (client.recycle.fails > 0, Fault::RecycleFails),
-                ];
-                for (shows, fault) in signs {
-                    if shows {
-                        self.begin(now, fault, tally);
-                    }
-                }
-            }
+            Happening::Claim(_) => {}
             Happening::Policy(_) => self.begin(now, Fault::Policy, tally),
             Happening::Jump(_) => self.begin(now, Fault::Jump, tally),
             Happening::Back(_) => self.begin(now, Fault::Back, tally),
@@ -92,7 +72,8 @@ impl Faults {
         }
     }
 
-    fn begin(&mut self, now: Instant, fault: Fault, tally: &mut Tally) {
+    /// A fault begins. Counts it, and its pairs with those that hold.
+    pub(super) fn begin(&mut self, now: Instant, fault: Fault, tally: &mut Tally) {
         let recent = |&(_, &at): &(&Fault, &Instant)| now.since(at) < SOON;
         let moments = self.moments.iter().filter(recent).map(|(&it, _)| it);
         let lasting = self.conducts.values().flat_map(signs).flatten();

@@ -103,6 +103,18 @@ impl Tally {
         self.transitions.iter().map(|(&it, &count)| (it, count))
     }
 
+    /// How often slots left each state; the last of them was entered instead.
+    pub fn states(&self) -> impl Iterator<Item = (State, u64)> {
+        let mut states = BTreeMap::new();
+        for ((old, new), count) in self.transitions() {
+            *states.entry(old).or_default() += count;
+            if new == State::Terminated {
+                *states.entry(new).or_default() += count;
+            }
+        }
+        states.into_iter()
+    }
+
     /// How often claims were refused, by reason.
     pub fn refusals(&self) -> impl Iterator<Item = (Refusal, u64)> {
         self.refusals.iter().map(|(&it, &count)| (it, count))
@@ -195,6 +207,9 @@ fn sum<K: Ord + Copy>(to: &mut BTreeMap<K, u64>, from: &BTreeMap<K, u64>) {
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut line = |what: String, count: u64| writeln!(f, "{what:60} {count:>14}");
+        for (state, count) in self.states() {
+            line(alloc::format!("{state}"), count)?;
+        }
         for ((old, new), count) in self.transitions() {
             line(alloc::format!("{old} to {new}"), count)?;
         }

@@ -6,8 +6,9 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::*;
-use crate::io::{Handled, Hooks, Input, Output, Returned};
-use crate::policy::{CheckedPolicy, Policy};
+use crate::id::ClaimId;
+use crate::io::{Admission, Handled, Hooks, Input, Output, Patience, Refusal, Returned};
+use crate::policy::{CheckedPolicy, CoDel, Policy};
 use crate::slot::State;
 use crate::tape::Replay;
 use crate::time::Instant;
@@ -51,6 +52,7 @@ fn all_thirteen_promises_hold_in_lives_drawn_from_seeds() {
 /// Every step that a slot can take, every output, every refusal, every reason to be called, and every fault.
 fn gets_everywhere(tally: &Tally) {
     assert_eq!(tally.transitions().count(), 14, "{tally}");
+    assert_eq!(tally.states().count(), 6, "{tally}");
     assert_eq!(tally.outputs().count(), 8, "{tally}");
     assert_eq!(tally.refusals().count(), 7, "{tally}");
     assert_eq!(tally.faults().count(), Fault::ALL.len(), "{tally}");
@@ -186,8 +188,8 @@ fn the_owner_knows_where_each_connection_is() {
     let grant = pool.claim().unwrap();
     assert_eq!(pool.place(slot), Some(Place::Held(1)));
     let waiting = pool.claim().unwrap_err();
-    let admission = pool.enqueue(waiting, crate::io::Patience::Policy);
-    let Ok(crate::io::Admission::Waiting(claim)) = admission else {
+    let admission = pool.enqueue(waiting, Patience::Policy);
+    let Ok(Admission::Waiting(claim)) = admission else {
         panic!("{admission:?}");
     };
     assert_eq!(pool.waiting().collect::<Vec<_>>(), [claim]);
@@ -215,6 +217,133 @@ fn the_owner_says_what_was_broken() {
             .to_string()
             .starts_with("promise 2 was broken at 0ns: claim 2 was lent")
     );
+}
+
+/// What the owner says if the machine had answered a claim so that nothing can come free for.
+fn verdict(policy: Policy, patience: Patience, answer: Result<Admission, Refusal>) -> Option<u8> {
+    let policy = policy.check().unwrap();
+    let mut pool = Watched::new(policy, Hooks::NONE, Dice::scripted([]), Instant::EPOCH);
+    let ticket = pool.claim().unwrap_err();
+    pool.start_clock(ticket.number, patience);
+    pool.admitted(ticket.number, false, answer);
+    pool.breach().map(|breach| breach.promise)
+}
+
+#[test]
+fn the_owner_does_not_believe_every_refusal() {
+    let waits = || {
+        let claim = ClaimId {
+            index: 0,
+            generation: 0,
+        };
+        Ok(Admission::Waiting(claim))
+    };
+    let none = Patience::Within(Duration::ZERO);
+    let crowded = Policy {
+        max_waiting: Some(0),
+        ..Policy::default()
+    };
+    for (patience, answer, promise) in [
+        (Patience::Policy, waits(), None),
+        (Patience::AtOnce, waits(), Some(4)),
+        (none, waits(), Some(4)),
+        (Patience::Policy, Err(Refusal::NoBackends), Some(4)),
+        (Patience::AtOnce, Err(Refusal::NoBackends), None),
+        (none, Err(Refusal::NoBackends), None),
+        (none, Err(Refusal::AcquireFailed), Some(4)),
+        (Patience::Policy, Err(Refusal::QueueFull), Some(4)),
+        (Patience::Policy, Err(Refusal::Overloaded), Some(4)),
+        (Patience::AtOnce, Err(Refusal::Terminated), Some(4)),
+    ] {
+        let found = verdict(Policy::default(), patience, answer);
+        assert_eq!(found, promise, "{patience:?}, {answer:?}");
+    }
+    let full = Err(Refusal::QueueFull);
+    assert_eq!(verdict(crowded.clone(), Patience::Policy, full), None);
+    assert_eq!(verdict(crowded, Patience::AtOnce, full), Some(4));
+}
+
+#[test]
+fn the_owner_does_not_believe_every_refusal_of_who_waits() {
+    for (codel, after, refusal, promise) in [
+        (None, 1_000, Refusal::NoBackends, None),
+        (None, 999, Refusal::NoBackends, Some(4)),
+        (None, 1_000, Refusal::QueueFull, Some(4)),
+        (None, 1_000, Refusal::Terminated, Some(4)),
+        (None, 1_000, Refusal::Overloaded, Some(4)),
+        (Some(CoDel::default()), 1, Refusal::Overloaded, None),
+    ] {
+        let policy = Policy {
+            claim_timeout: Duration::from_secs(1),
+            codel,
+            ..Policy::default()
+        };
+        let policy = policy.check().unwrap();
+        let mut pool = Watched::new(policy, Hooks::NONE, Dice::scripted([]), Instant::EPOCH);
+        let ticket = pool.claim().unwrap_err();
+        let Ok(Admission::Waiting(claim)) = pool.enqueue(ticket, Patience::Policy) else {
+            panic!("nobody waits");
+        };
+        pool.set_clock(Instant::from_nanos(after * 1_000_000));
+        pool.refused_later(claim, refusal);
+        let found = pool.breach().map(|breach| breach.promise);
+        assert_eq!(found, promise, "{refusal:?} after {after} ms");
+    }
+}
+
+#[test]
+fn nobody_waits_after_the_end() {
+    let (mut pool, _) = watched();
+    let _ = pool.handle(Input::Terminate);
+    let ticket = pool.claim().unwrap_err();
+    pool.start_clock(ticket.number, Patience::Policy);
+    let claim = ClaimId {
+        index: 0,
+        generation: 0,
+    };
+    pool.admitted(ticket.number, false, Ok(Admission::Waiting(claim)));
+    assert_eq!(pool.breach().map(|breach| breach.promise), Some(9));
+}
+
+#[test]
+fn a_policy_without_bounds_is_no_reason_to_wait_for_ever() {
+    let never = Duration::MAX;
+    let mut policy = Policy {
+        claim_timeout: never,
+        rebalance_interval: never,
+        ..Policy::default()
+    };
+    policy.set_config.min_connection_backoff = never;
+    policy.set_config.max_connection_backoff = never;
+    policy.set_config.health_interval = never;
+    policy.set_config.health_check_timeout = never;
+    policy.set_config.connect_timeout = never;
+    let mut world = World::new(policy.check().unwrap(), Hooks::ALL, 1);
+    world.happen(&Happening::Resolve(vec![Named::plain(0)]));
+    world.happen(&Happening::Claim(Client::holding(never)));
+    world.pass(never);
+    world.calm(&[]);
+    assert_eq!(world.breach(), None);
+}
+
+#[test]
+fn a_clock_that_goes_back_holds_deadlines_up_until_it_is_right_again() {
+    let policy = Policy {
+        claim_timeout: Duration::from_secs(1),
+        ..Policy::default()
+    };
+    let mut world = World::new(policy.check().unwrap(), Hooks::NONE, 1);
+    world.pass(Duration::from_secs(10));
+    world.happen(&Happening::Resolve(Vec::new()));
+    world.happen(&Happening::Back(Duration::from_secs(5)));
+    assert_eq!(world.pool().now(), Instant::from_nanos(10_000_000_000));
+    world.pass(Duration::from_secs(2));
+    world.happen(&Happening::Claim(Client::holding(Duration::ZERO)));
+    world.pass(Duration::from_millis(2_999));
+    assert_eq!(world.machine().waiting(), 1);
+    world.pass(Duration::from_millis(1));
+    assert_eq!(world.machine().waiting(), 0, "its second was up at 11 s");
+    assert_eq!(world.breach(), None);
 }
 
 #[test]
@@ -247,7 +376,7 @@ fn a_world_can_be_led_by_hand() {
 
 #[test]
 fn tallies_add_up() {
-    let script: Script = "seed 1; hooks 0 0 0 0; policy spares_wanted=1; 0s resolve b0; 1s sever b0,b1; 1s claim hold=0s breaks".parse().unwrap();
+    let script: Script = "seed 1; hooks 0 0 0 0; policy spares_wanted=1; 0s resolve b0; 1s sever b0,b1; 1s claim hold=0s breaks; 2s claim hold=0s".parse().unwrap();
     let once = live(&script).tally;
     let mut twice = once.clone();
     twice.add(&once);

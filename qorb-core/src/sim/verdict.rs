@@ -8,17 +8,17 @@ use super::watched::{NOBODY, Watched};
 use crate::backend::Backend;
 use crate::id::{ClaimId, JobId, SlotId};
 use crate::io::{Abort, Admission, Grant, Patience, Refusal};
-use crate::time::Instant;
 
 impl Watched {
     /// The claim's time runs from the first call that takes the time.
-    pub(super) fn start_clock(&mut self, number: u64, patience: Patience) -> Option<Instant> {
+    pub(super) fn start_clock(&mut self, number: u64, patience: Patience) {
         let time = match patience {
             Patience::Within(time) => time,
             Patience::Policy | Patience::AtOnce => self.machine().policy().claim_timeout,
         };
         let now = self.now();
-        self.books.start_clock(number, now, time)
+        let patient = patience != Patience::AtOnce;
+        self.books.start_clock(number, now, time, patient);
     }
 
     pub(super) fn admitted(
@@ -33,18 +33,63 @@ impl Watched {
             Err(refusal) => (refusal as u64) << 2 | 2,
         };
         self.told_admission(code);
-        let in_time = self.books.until(number);
-        let in_time = in_time.is_none_or(|until| until > self.now());
         match result {
             Ok(Admission::Granted(grant)) => self.lent(grant),
             Ok(Admission::Waiting(id)) => {
-                self.expect(in_time, 4, |_| {
-                    format!("claim {number} waits on after its time")
-                });
+                self.may_wait(number);
                 self.books.wait(id, number, retried);
             }
-            Err(_) => self.refused(number),
+            Err(refusal) => {
+                self.may_be_refused(number, retried, refusal);
+                self.refused(number);
+            }
         }
+    }
+
+    /// A claim waits: the pool lives, and the claim is willing to, and has the time.
+    fn may_wait(&mut self, number: u64) {
+        let (ended, terms) = (self.has_ended(), self.books.terms(number));
+        self.expect(!ended, 9, |_| format!("claim {number} waits after the end"));
+        let may = terms.patient && terms.in_time(self.now());
+        self.expect(may, 4, |_| format!("claim {number} waits, with {terms:?}"));
+    }
+
+    /// A claim is refused without having waited: it will not wait, or has not the time, or the pool will not let it.
+    fn may_be_refused(&mut self, number: u64, retried: bool, refusal: Refusal) {
+        let (terms, idle) = (self.books.terms(number), self.books.counts().idle);
+        let in_time = terms.in_time(self.now());
+        let (waiting, most) = (
+            self.books.waiting.len(),
+            self.machine().policy().max_waiting,
+        );
+        let gives_up = !terms.patient || !in_time;
+        let right = match refusal {
+            Refusal::Terminated => self.has_ended(),
+            _ if self.has_ended() => false,
+            Refusal::Overloaded => false,
+            Refusal::QueueFull => !gives_up && !retried && most.is_some_and(|most| waiting >= most),
+            Refusal::AcquireFailed => gives_up && retried,
+            Refusal::NoBackends | Refusal::NoBackendsOnline | Refusal::AllClaimsUsed => gives_up,
+        };
+        self.expect(right, 4, |_| {
+            format!("claim {number} was refused for {refusal:?}, with {terms:?}, {waiting} waiting")
+        });
+        self.expect(idle == 0 || !in_time || self.has_ended(), 6, |_| {
+            format!("claim {number} was refused for {refusal:?} while {idle} slots are idle")
+        });
+    }
+
+    /// A claim may not even prepare the connection that it was lent: its time is up, or the pool has ended.
+    pub(super) fn may_not_acquire(&mut self, number: u64, refusal: Refusal) {
+        let terms = self.books.terms(number);
+        let right = match refusal {
+            Refusal::Terminated => self.has_ended(),
+            Refusal::AcquireFailed => !self.has_ended() && !terms.in_time(self.now()),
+            _ => false,
+        };
+        self.expect(right, 4, |_| {
+            format!("claim {number} may not prepare for {refusal:?}, with {terms:?}")
+        });
     }
 
     /// A claim was given a slot that rested.
@@ -94,13 +139,22 @@ impl Watched {
     /// A claim that waits or prepares a connection is told that it gets none.
     pub(super) fn refused_later(&mut self, claim: ClaimId, refusal: Refusal) {
         let until = self.books.limit(Bounded::Claim(claim));
-        let early = until.is_none_or(|until| until > self.now());
-        let at_any_time = matches!(refusal, Refusal::Overloaded | Refusal::Terminated);
-        self.expect(at_any_time || !early, 4, |_| {
-            format!("{claim:?} was refused for {refusal:?}, and may take until {until:?}")
-        });
+        let overdue = until.is_some_and(|until| until <= self.now());
         let waited = self.books.leave_queue(claim);
         let slot = self.acquiring_slot(claim);
+        let right = match refusal {
+            Refusal::Terminated => self.has_ended(),
+            _ if self.has_ended() => false,
+            Refusal::Overloaded => waited && self.machine().policy().codel.is_some(),
+            Refusal::QueueFull => false,
+            Refusal::AcquireFailed => overdue,
+            Refusal::NoBackends | Refusal::NoBackendsOnline | Refusal::AllClaimsUsed => {
+                overdue && waited
+            }
+        };
+        self.expect(right, 4, |_| {
+            format!("{claim:?} was refused for {refusal:?}, and may take until {until:?}")
+        });
         let Some(number) = self.books.spend(claim) else {
             self.blame(4, |_| format!("{claim:?} had ended, and was refused"));
             return;
@@ -279,10 +333,28 @@ impl Watched {
         self.expect(stay <= cap || counts.idle == 0, 1, |_| {
             format!("{} slots are idle of {stay}, at most {cap}", counts.idle)
         });
+        self.compare_lowered_cap();
         while let Some((job, backend)) = self.connecting.pop() {
             if self.is_under_way(job) {
                 self.check_caps_of(&backend);
             }
+        }
+    }
+
+    /// Where the cap of each backend was lowered, what nobody holds goes, too.
+    fn compare_lowered_cap(&mut self) {
+        if !self.lowered {
+            return;
+        }
+        let cap = self.machine().policy().set_config.max_count;
+        let all = self.books.connections();
+        let mut beyond = all.iter().filter(|(_, (stay, _))| *stay > cap);
+        let idle = beyond.clone().find(|(_, (_, idle))| *idle > 0);
+        self.lowered = beyond.next().is_some();
+        if let Some((backend, (stay, idle))) = idle {
+            self.blame(1, |_| {
+                format!("{idle} of {stay} are idle at {backend:?}, at most {cap}")
+            });
         }
     }
 

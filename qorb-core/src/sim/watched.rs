@@ -63,6 +63,8 @@ pub struct Watched {
     /// Where connects were begun since all was last compared.
     pub(super) connecting: Vec<(JobId, Arc<Backend>)>,
     ended: bool,
+    /// A backend's cap was lowered, and there may be more than it lets.
+    pub(super) lowered: bool,
     /// Deadlines were seen to at the present moment, all of them.
     served: bool,
     /// How often in a row there was something due at one moment.
@@ -87,6 +89,7 @@ impl Watched {
             breach: None,
             connecting: Vec::new(),
             ended: false,
+            lowered: false,
             served: false,
             slices: 0,
             inputs: 0,
@@ -226,6 +229,10 @@ impl Watched {
         self.told(2, code);
     }
 
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     /// Whether all that was due at the present moment has been seen to.
     pub(super) fn is_served(&self) -> bool {
         self.served
@@ -257,13 +264,14 @@ impl Watched {
         let fits = self.fits(&input);
         // What time alone changes is not the input's doing.
         let still = self.machine.now() >= self.clock && !self.machine.needs_time();
-        let looks = !fits && still && self.inputs.is_multiple_of(SELDOM);
+        let looks = !fits && still && self.digest.is_multiple_of(SELDOM);
         let before = looks.then(|| self.picture());
         let policy = match &input {
-            Input::Policy(policy) => Some(policy.max_slots),
+            Input::Policy(policy) => Some((policy.max_slots, policy.set_config.max_count)),
             _ => None,
         };
         let note = Note::of(&input);
+        let before_count = self.machine.policy().set_config.max_count;
         let result = self.machine.handle(self.clock, input, &mut self.notes);
         let accepted = result == Handled::Accepted;
         self.told(10, accepted.into());
@@ -276,7 +284,8 @@ impl Watched {
                 format!("{note:?} was stale, and changed something")
             });
         }
-        if let Some(max_slots) = policy.filter(|_| accepted) {
+        if let Some((max_slots, max_count)) = policy.filter(|_| accepted) {
+            self.lowered |= max_count < before_count;
             self.allowed = self.machine.total_slots().max(max_slots).max(self.allowed);
         }
         if accepted && fits {
@@ -317,7 +326,7 @@ impl Watched {
                 )
             });
         }
-        if self.served && self.inputs.is_multiple_of(SELDOM) {
+        if self.served && self.digest.is_multiple_of(SELDOM) {
             self.check_idempotence();
         }
     }
@@ -512,7 +521,7 @@ fn digest(output: &Output) -> u64 {
 /// The number of the claim that holds a slot whose claim has ended before it gave it back.
 pub(super) const NOBODY: u64 = 0;
 
-/// What costs much is looked at once in so many inputs.
+/// What costs much is looked at once in so many inputs, as chance has it.
 const SELDOM: u64 = 64;
 
 /// The machine does at least so many of a kind in one go.

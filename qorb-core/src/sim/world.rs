@@ -10,10 +10,11 @@ use core::time::Duration;
 use super::backends::{Backends, GOLDEN};
 use super::faults::Faults;
 use super::script::{Answer, Client, Habits, Happening, Named, Script};
+use super::tally::Fault;
 use super::watched::{Breach, Watched};
 use crate::dice::Dice;
 use crate::id::{ClaimId, JobId, SlotId};
-use crate::io::{Hooks, Input, Output};
+use crate::io::{Hooks, Input, Output, Refusal};
 use crate::policy::{CheckedPolicy, Policy};
 use crate::time::Instant;
 
@@ -56,6 +57,9 @@ pub struct World {
     pub(super) habits: Habits,
     seed: u64,
     now: Instant,
+    /// How far the pool's clock is behind, until the time that it showed when it was turned back.
+    behind: Duration,
+    right_at: Instant,
     agenda: BinaryHeap<Reverse<(Instant, u64, Doing)>>,
     /// How much was ever entered in the agenda.
     entered: u64,
@@ -70,8 +74,11 @@ pub struct World {
     total_wait: Duration,
     served: u64,
     pub(super) terminated: bool,
-    /// The longest times of all policies that there were: what is under way keeps the time it was given.
+    /// The longest times of all policies that there were, and the shortest lifetime: what is under way keeps the time it was
+    /// given.
     pub(super) slowest: Policy,
+    /// Clients who were refused in the calm, though the queue has no bound that would refuse them.
+    pub(super) turned_away: BTreeMap<u64, Refusal>,
     /// Faults have stopped.
     pub(super) calm: bool,
 }
@@ -95,8 +102,9 @@ enum Doing {
     Acquire(ClaimId),
     GiveUp(u64),
     GiveBack(SlotId),
-    /// Any answer at all to something that is over.
-    Stale(JobId),
+    /// Any answer at all to something that is over: it was given up, or it was answered before.
+    Late(JobId),
+    Again(JobId),
 }
 
 impl World {
@@ -109,6 +117,8 @@ impl World {
             habits: Habits::default(),
             seed,
             now,
+            behind: Duration::ZERO,
+            right_at: now,
             agenda: BinaryHeap::new(),
             entered: 0,
             backends: Backends::new(seed),
@@ -122,6 +132,7 @@ impl World {
             served: 0,
             terminated: false,
             slowest,
+            turned_away: BTreeMap::new(),
             calm: false,
         }
     }
@@ -171,13 +182,17 @@ impl World {
         self.served
     }
 
-    /// Time passes.
+    /// Time passes, unless a promise was broken. A span that goes on beyond the end of time, which is after 584 years, does
+    /// not pass at all.
     pub fn pass(&mut self, time: Duration) {
         let end = self.now.after(time).unwrap_or(self.now);
         self.pass_until(end);
     }
 
     pub(super) fn pass_until(&mut self, end: Instant) {
+        if self.breach().is_some() {
+            return;
+        }
         while let Some((at, timer)) = self.next().filter(|&(at, _)| at <= end) {
             self.set_time(at);
             if timer {
@@ -197,6 +212,7 @@ impl World {
     fn next(&self) -> Option<(Instant, bool)> {
         let timer = self.pool.poll_timeout();
         let timer = timer.and_then(|(at, _)| at.after(self.habits.lag));
+        let timer = timer.map(|at| self.shown_at(at));
         let agenda = self.agenda.peek().map(|Reverse((at, ..))| *at);
         match (timer, agenda) {
             // Of equal times now the one comes first and now the other.
@@ -211,6 +227,40 @@ impl World {
 
     fn set_time(&mut self, at: Instant) {
         self.now = self.now.max(at);
+        self.pool.set_clock(self.clock());
+    }
+
+    /// What the pool's clock shows.
+    fn clock(&self) -> Instant {
+        if self.now >= self.right_at {
+            return self.now;
+        }
+        let behind = u64::try_from(self.behind.as_nanos()).unwrap_or(u64::MAX);
+        Instant::from_nanos(self.now.as_nanos().saturating_sub(behind))
+    }
+
+    /// When the pool's clock will show that time.
+    fn shown_at(&self, at: Instant) -> Instant {
+        if self.now >= self.right_at {
+            return at;
+        }
+        let behind = at.after(self.behind);
+        match behind.filter(|&behind| behind < self.right_at) {
+            Some(behind) => behind,
+            None => at.max(self.right_at),
+        }
+    }
+
+    /// The pool's clock is turned back, and put right when it shows the present moment again.
+    fn turn_back(&mut self, by: Duration) {
+        self.behind = by;
+        self.right_at = self.now.after(by).unwrap_or(self.now);
+        self.pool.set_clock(self.clock());
+        self.pool.handle_timeout();
+    }
+
+    pub(super) fn put_clock_right(&mut self) {
+        self.right_at = self.now;
         self.pool.set_clock(self.now);
     }
 
@@ -245,7 +295,9 @@ impl World {
                 }
             }
             Happening::Sever(who) => who.iter().for_each(|&it| self.backends.sever(it)),
-            Happening::Claim(client) => self.come(*client),
+            Happening::Claim(client) => {
+                self.come(*client);
+            }
             Happening::Policy(policy) => {
                 slow_down(&mut self.slowest, policy);
                 let _ = self.pool.handle(Input::Policy(policy.clone()));
@@ -254,24 +306,27 @@ impl World {
                 let at = self.now.after(*by);
                 self.set_time(at.unwrap_or(self.now));
             }
-            Happening::Back(by) => {
-                let back = self.now.as_nanos().saturating_sub(by.as_nanos() as u64);
-                self.pool.set_clock(Instant::from_nanos(back));
-                self.pool.handle_timeout();
-            }
+            Happening::Back(by) => self.turn_back(*by),
             Happening::Terminate => {
                 let _ = self.pool.handle(Input::Terminate);
                 self.terminated = true;
             }
         }
         self.drain();
-        self.pool.set_clock(self.now);
     }
 
     fn note_fault(&mut self, event: &Happening) {
         if !self.calm {
             let tally = self.pool.tally_mut();
             self.faults.note(self.now, event, &self.named, tally);
+        }
+    }
+
+    /// Somebody does something wrong.
+    fn goes_wrong(&mut self, fault: Fault) {
+        if !self.calm {
+            let tally = self.pool.tally_mut();
+            self.faults.begin(self.now, fault, tally);
         }
     }
 
@@ -314,7 +369,7 @@ impl World {
             } => self.answer_later(slot, Doing::Close(job)),
             Output::Abort { job, .. } => {
                 self.backends.close(job.slot);
-                self.perhaps_again(self.habits.late, job);
+                self.perhaps(self.habits.late, Doing::Late(job));
             }
             Output::Grant { .. } => {}
             Output::Refuse { claim, refusal } => self.refused(claim, refusal),
@@ -331,11 +386,15 @@ impl World {
     }
 
     /// An answer to what is over may come, now and then.
-    fn perhaps_again(&mut self, percent: u8, job: JobId) {
+    fn perhaps(&mut self, percent: u8, doing: Doing) {
         if percent > 0 && self.chance().below(100) < u32::from(percent) {
             let after = self.chance().within(Duration::from_millis(20));
-            self.enter(after, Doing::Stale(job));
+            self.enter(after, doing);
         }
+    }
+
+    fn perhaps_again(&mut self, job: JobId) {
+        self.perhaps(self.habits.twice, Doing::Again(job));
     }
 
     fn do_next(&mut self) {
@@ -354,14 +413,14 @@ impl World {
                 } else {
                     let _ = self.pool.handle(Input::Checked(job));
                 }
-                self.perhaps_again(self.habits.twice, job);
+                self.perhaps_again(job);
             }
             Doing::Recycle(job) => self.recycle_ends(job),
             Doing::Close(job) => {
                 if self.is_under_way(job) {
                     self.backends.close(job.slot);
                     let _ = self.pool.handle(Input::Closed(job));
-                    self.perhaps_again(self.habits.twice, job);
+                    self.perhaps_again(job);
                 }
             }
             Doing::Collect(claim) => {
@@ -374,7 +433,8 @@ impl World {
             Doing::Acquire(claim) => self.acquire_ends(claim),
             Doing::GiveUp(guest) => self.give_up(guest),
             Doing::GiveBack(slot) => self.give_back(slot),
-            Doing::Stale(job) => self.answer_in_vain(job),
+            Doing::Late(job) => self.answer_in_vain(job, Fault::LateAnswer),
+            Doing::Again(job) => self.answer_in_vain(job, Fault::TwiceAnswered),
         }
     }
 
@@ -395,14 +455,15 @@ impl World {
             }
             Answer::Never => return,
         }
-        self.perhaps_again(self.habits.twice, job);
+        self.perhaps_again(job);
     }
 
     /// Every answer that there is, to work that is over.
-    fn answer_in_vain(&mut self, job: JobId) {
+    fn answer_in_vain(&mut self, job: JobId, fault: Fault) {
         if self.is_under_way(job) {
             return;
         }
+        self.goes_wrong(fault);
         for input in [
             Input::Connected(job),
             Input::ConnectFailed(job, &"late"),
@@ -417,8 +478,10 @@ impl World {
     }
 }
 
-/// Has `slowest` take as long for everything as `policy` does, if that is longer.
+/// Has `slowest` take as long for everything as `policy` does, if that is longer; and its connections grow old as soon.
 fn slow_down(slowest: &mut Policy, policy: &Policy) {
+    let lifetime = &mut slowest.set_config.max_lifetime;
+    *lifetime = policy.set_config.max_lifetime.min(*lifetime);
     let (set, other) = (&mut slowest.set_config, &policy.set_config);
     for (time, other) in [
         (&mut slowest.rebalance_interval, policy.rebalance_interval),

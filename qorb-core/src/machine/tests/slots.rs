@@ -1,6 +1,7 @@
 //! A slot's life: connects, failures and back-off, checks, recycling, and its end.
 
 use super::*;
+use crate::policy::SetConfig;
 
 #[test]
 fn a_slot_connects_and_its_backend_comes_online() {
@@ -419,10 +420,15 @@ fn a_backend_that_breaks_what_it_accepts_is_not_hammered_while_connects_overlap(
 
 #[test]
 fn a_connection_that_lived_long_has_proved_to_work() {
+    const HOUR: Duration = Duration::from_secs(3_600);
     let mut pool = Pool::connected_to(
         Policy {
             max_slots: 1,
-            rebalance_interval: Duration::from_secs(3_600),
+            rebalance_interval: HOUR,
+            set_config: SetConfig {
+                health_interval: HOUR,
+                ..SetConfig::default()
+            },
             ..small()
         },
         &["a"],

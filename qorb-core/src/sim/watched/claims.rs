@@ -63,7 +63,11 @@ impl Watched {
         result
     }
 
-    /// See [`Machine::cancel`](crate::Machine::cancel). A slot that it had been granted is [released](Self::release).
+    /// See [`Machine::cancel`](crate::Machine::cancel), but that a slot which the claim had been granted is
+    /// [released](Self::release) here.
+    ///
+    /// Gives the slot that was being prepared for the claim, which the caller is to give back as
+    /// [`Returned::Abandoned`].
     pub fn cancel(&mut self, claim: ClaimId) -> Option<SlotId> {
         let number = self.books.spend(claim);
         let waited = self.books.leave_queue(claim);
@@ -97,22 +101,25 @@ impl Watched {
     /// See [`Machine::acquiring`](crate::Machine::acquiring).
     pub fn acquiring(&mut self, grant: Grant, patience: Patience) -> Result<ClaimId, Refusal> {
         let Grant { slot, ticket } = grant;
-        let until = self.start_clock(ticket.number, patience);
+        self.start_clock(ticket.number, patience);
         let result = self
             .machine
             .acquiring(self.clock, grant, patience, &mut self.notes);
         self.told(5, result.map_or(0, |id| u64::from(id.index)));
-        if let Ok(claim) = result {
-            let now = self.now();
-            let in_time = until.is_none_or(|until| until > now);
-            self.expect(in_time, 4, |_| {
-                format!("claim {} goes on after its time", ticket.number)
-            });
-            self.books.name(claim, ticket.number);
-            self.books.put(slot, Place::Acquiring(claim));
-        } else {
-            self.refused(ticket.number);
-            self.books.put(slot, Place::Held(NOBODY));
+        match result {
+            Ok(claim) => {
+                let in_time = self.books.terms(ticket.number).in_time(self.now());
+                self.expect(in_time, 4, |_| {
+                    format!("claim {} goes on after its time", ticket.number)
+                });
+                self.books.name(claim, ticket.number);
+                self.books.put(slot, Place::Acquiring(claim));
+            }
+            Err(refusal) => {
+                self.may_not_acquire(ticket.number, refusal);
+                self.refused(ticket.number);
+                self.books.put(slot, Place::Held(NOBODY));
+            }
         }
         result
     }

@@ -8,9 +8,12 @@ use crate::id::{ClaimId, JobId, SlotId};
 use crate::io::{Admission, Grant, Input, Refusal, Returned};
 use crate::sim::books::Place;
 use crate::sim::script::{Answer, Client, Conduct, End};
+use crate::sim::tally::Fault;
+use crate::time::Instant;
 
 impl World {
-    pub(super) fn come(&mut self, client: Client) {
+    /// A client comes. Gives its claim's number.
+    pub(in crate::sim) fn come(&mut self, client: Client) -> u64 {
         let guest = Guest {
             client,
             came: self.now,
@@ -28,14 +31,23 @@ impl World {
         if let Some(quits) = client.quits {
             self.enter(quits, Doing::GiveUp(number));
         }
+        number
     }
 
     fn admitted(&mut self, guest: u64, admission: Result<Admission, Refusal>) {
         match admission {
             Ok(Admission::Granted(grant)) => self.lent(guest, grant),
             Ok(Admission::Waiting(claim)) => self.expects(guest, claim),
-            Err(_) => self.leave(guest),
+            Err(refusal) => self.turned_away(guest, refusal),
         }
+    }
+
+    /// A client gets nothing.
+    fn turned_away(&mut self, guest: u64, refusal: Refusal) {
+        if self.calm {
+            self.turned_away.insert(guest, refusal);
+        }
+        self.leave(guest);
     }
 
     fn expects(&mut self, guest: u64, claim: ClaimId) {
@@ -61,17 +73,21 @@ impl World {
         let silent = self.backends.is_silent(grant.slot);
         let hook = client.acquire;
         if hook.takes.is_some() || silent {
-            if let Ok(claim) = self.pool.acquiring(grant, client.patience) {
-                self.expects(guest, claim);
-                self.holders.insert(grant.slot, guest);
-                if let Some(takes) = hook.takes.filter(|_| !silent) {
-                    self.enter(takes, Doing::Acquire(claim));
+            match self.pool.acquiring(grant, client.patience) {
+                Ok(claim) => {
+                    self.expects(guest, claim);
+                    self.holders.insert(grant.slot, guest);
+                    if let Some(takes) = hook.takes.filter(|_| !silent) {
+                        self.enter(takes, Doing::Acquire(claim));
+                    }
                 }
-            } else {
-                self.abandon(grant.slot);
-                self.leave(guest);
+                Err(refusal) => {
+                    self.abandon(grant.slot);
+                    self.turned_away(guest, refusal);
+                }
             }
-        } else if self.fails(hook.fails) || self.backends.is_broken(grant.slot) {
+        } else if self.fails(hook.fails, Fault::AcquireFails) || self.backends.is_broken(grant.slot)
+        {
             self.backends.close(grant.slot);
             let patience = client.patience;
             let admission = self
@@ -83,8 +99,13 @@ impl World {
         }
     }
 
-    fn fails(&mut self, percent: u8) -> bool {
-        !self.calm && percent > 0 && self.chance().below(100) < u32::from(percent)
+    /// Whether a hook that fails so often does now.
+    fn fails(&mut self, percent: u8, fault: Fault) -> bool {
+        let fails = !self.calm && percent > 0 && self.chance().below(100) < u32::from(percent);
+        if fails {
+            self.goes_wrong(fault);
+        }
+        fails
     }
 
     pub(super) fn acquire_ends(&mut self, claim: ClaimId) {
@@ -96,7 +117,7 @@ impl World {
             return;
         };
         let fails = it.client.acquire.fails;
-        if self.backends.is_broken(slot) || self.fails(fails) {
+        if self.backends.is_broken(slot) || self.fails(fails, Fault::AcquireFails) {
             self.holders.remove(&slot);
             self.backends.close(slot);
             let admission = self.pool.acquire_failed(claim, &"unprepared");
@@ -119,7 +140,9 @@ impl World {
         self.served += 1;
         if self.calm {
             self.enter(hold.min(PROMPT), Doing::GiveBack(slot));
-        } else if end != End::Keeps {
+        } else if end == End::Keeps {
+            self.goes_wrong(Fault::Kept);
+        } else {
             self.enter(hold, Doing::GiveBack(slot));
         }
     }
@@ -128,6 +151,7 @@ impl World {
         let Some(claim) = self.clients.get(&guest).and_then(|it| it.claim) else {
             return;
         };
+        self.goes_wrong(Fault::Cancelled);
         self.claims.remove(&claim);
         if let Some(slot) = self.pool.cancel(claim) {
             self.holders.remove(&slot);
@@ -137,7 +161,7 @@ impl World {
     }
 
     /// A claim that waited, or whose connection was being prepared, gets none.
-    pub(super) fn refused(&mut self, claim: ClaimId, _: Refusal) {
+    pub(super) fn refused(&mut self, claim: ClaimId, refusal: Refusal) {
         let Some(guest) = self.claims.remove(&claim) else {
             return;
         };
@@ -146,7 +170,7 @@ impl World {
             self.holders.remove(&slot);
             self.abandon(slot);
         }
-        self.leave(guest);
+        self.turned_away(guest, refusal);
     }
 
     /// The connection cannot be trusted half-prepared.
@@ -168,6 +192,11 @@ impl World {
         let worn = self.backends.wear(slot);
         let end = if self.calm { End::Returns } else { client.end };
         let hook = client.recycle;
+        match end {
+            End::Detaches => self.goes_wrong(Fault::Detached),
+            End::Breaks => self.goes_wrong(Fault::Breaks),
+            End::Returns | End::Keeps => {}
+        }
         let how = match end {
             End::Detaches => Returned::Detached,
             _ if worn => Returned::Broken,
@@ -181,7 +210,7 @@ impl World {
             self.pool.release(slot);
         } else if let Some(takes) = hook.takes {
             self.recycle(slot, takes, hook.fails);
-        } else if self.fails(hook.fails) {
+        } else if self.fails(hook.fails, Fault::RecycleFails) {
             self.backends.close(slot);
             let _ = self.pool.handle(Input::Returned(slot, Returned::Broken));
         } else {
@@ -190,11 +219,10 @@ impl World {
     }
 
     fn recycle(&mut self, slot: SlotId, takes: Duration, fails: u8) {
-        let fails = self.fails(fails);
         let Some(job) = self.pool.recycling(slot) else {
             return;
         };
-        if fails {
+        if self.fails(fails, Fault::RecycleFails) {
             self.backends.spoil(slot);
         }
         if !self.backends.is_silent(slot) {
@@ -212,7 +240,25 @@ impl World {
         } else {
             let _ = self.pool.handle(Input::Recycled(job));
         }
-        self.perhaps_again(self.habits.twice, job);
+        self.perhaps_again(job);
+    }
+
+    /// Whether the client of this number has not been turned away, and has not given back what it got.
+    pub(in crate::sim) fn is_here(&self, number: u64) -> bool {
+        self.clients.contains_key(&number)
+    }
+
+    /// Numbers of the claims that wait for a connection and have more time than until `end`, and do not give up before.
+    pub(in crate::sim) fn patient(&self, end: Instant) -> Vec<u64> {
+        let waiting = self
+            .pool
+            .waiting()
+            .filter_map(|id| self.pool.books.number(id));
+        let stays = |number: &u64| {
+            let quits = self.clients.get(number).map(|it| it.client.quits);
+            quits == Some(None) && self.pool.books.terms(*number).in_time(end)
+        };
+        waiting.filter(stays).collect()
     }
 
     /// Clients who have their connections give them back now.
