@@ -262,7 +262,25 @@ fn what_broke_is_spare_again_once_a_connection_has_lived_long_enough_though_nobo
         }
         pool.live(ms(31_000), ms(100), &|_, _| Some(true));
         assert!(pool.machine.stats().slots.unclaimed_slots >= 8);
+        // And takes what load comes at once.
+        let _held: Vec<Grant> = (0..8).map(|_| pool.claim()).collect();
+        pool.live(ms(20), ms(1), &|_, _| Some(true));
+        assert_eq!(pool.machine.stats().slots.unclaimed_slots, 8);
     }
+}
+
+#[test]
+fn that_its_connections_work_does_not_make_a_full_backend_take_more() {
+    let (mut pool, _) = under_load(patient(8), &["a"], 0, 4);
+    pool.live(ms(5_000), ms(1), &takes(4));
+    let grant = pool.claim();
+    pool.give_back(grant, Returned::Broken);
+    pool.live(ms(20), ms(1), &takes(3));
+    let grant = pool.claim();
+    assert_eq!(pool.release(grant), Next::Idle);
+    let connects = pool.live(ms(1_000), ms(1), &takes(3));
+    let connects: usize = connects.values().sum();
+    assert!(connects <= 3, "{connects} connects");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! called by its backend and its number within the pool. Time stands still but for [`Pool::pass`], which
 //! stops at every deadline on the way, exactly. After every call everything is recounted.
 
+mod account;
 mod claims;
 mod full;
 mod lifetime;

@@ -443,3 +443,59 @@ fn a_connection_that_lived_long_has_proved_to_work() {
         pool.connect("a#1");
     }
 }
+
+/// A pool that keeps one connection, to a, beside what clients hold.
+fn one_spare(hooks: Hooks) -> Pool {
+    let policy = Policy {
+        max_slots: 2,
+        spares_wanted: 1,
+        rebalance_interval: Duration::MAX,
+        ..small()
+    };
+    let mut pool = Pool::with(policy, hooks, Dice::scripted([]));
+    pool.backends(&["a"]);
+    pool.connect_all();
+    pool
+}
+
+fn break_once(pool: &mut Pool) {
+    let grant = pool.claim();
+    pool.connect_all();
+    pool.give_back(grant, Returned::Broken);
+    pool.live(ms(20), ms(20), &|_, _| Some(true));
+}
+
+#[test]
+fn once_a_connection_has_proved_to_work_a_new_slot_starts_without_a_past() {
+    let mut pool = one_spare(Hooks::NONE);
+    break_once(&mut pool);
+    let one = pool.claim();
+    assert_eq!(pool.release(one), Next::Idle, "it works");
+    let _one = pool.claim();
+    pool.connect_all();
+    let two = pool.claim();
+    pool.give_back(two, Returned::Broken);
+    let connects = pool.pass(ms(20));
+    assert_eq!(connects.len(), 1, "after the least wait: {connects:?}");
+}
+
+#[test]
+fn what_follows_a_break_has_a_time_at_which_it_has_proved_to_work() {
+    let mut policy = small();
+    (policy.spares_wanted, policy.rebalance_interval) = (1, Duration::MAX);
+    let mut pool = Pool::with(policy, Hooks::NONE, Dice::scripted([]));
+    pool.backends(&["a"]);
+    pool.connect_all();
+    assert_eq!(pool.machine.poll_timeout(), None);
+    let grant = pool.claim();
+    pool.connect_all();
+    pool.give_back(grant, Returned::Broken);
+    pool.live(ms(20), ms(20), &|_, _| Some(true));
+    let proof = pool
+        .now
+        .after(pool.machine.policy().set_config.max_connection_backoff);
+    let wakeup = pool.machine.poll_timeout().map(|(at, _)| at);
+    assert_eq!(wakeup, proof);
+    pool.pass(ms(60_000));
+    assert_eq!(pool.machine.poll_timeout(), None);
+}
