@@ -452,3 +452,17 @@ fn a_claim_whose_on_acquire_failed_is_not_shed() {
     pool.give_back(held, Returned::Healthy);
     assert_eq!(pool.outputs()[0], "refuse claim 3: Overloaded");
 }
+
+#[test]
+fn the_last_that_waits_is_in_time_however_long_all_have_waited() {
+    let mut pool = Pool::connected_to(shedding(CoDel::default()), &["a"]);
+    let held = pool.claim();
+    let (first, last) = (pool.wait(Patience::Policy), pool.wait(Patience::Policy));
+    pool.pass(ms(300));
+    pool.give_back(held, Returned::Healthy);
+    pool.expect(&[&format!("grant claim {first}: a#1")]);
+    pool.pass(ms(300));
+    let held = pool.collect(first);
+    pool.give_back(held, Returned::Healthy);
+    pool.expect(&[&format!("grant claim {last}: a#1")]);
+}
