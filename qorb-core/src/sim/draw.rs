@@ -18,7 +18,7 @@ pub enum Size {
     /// Up to 8 slots on up to 5 backends: small enough for everything to get into everything's way.
     #[default]
     Small,
-    /// Up to 1,000 slots on up to 200 backends.
+    /// More than 500 and up to 1,000 slots on up to 200 backends.
     Large,
 }
 
@@ -406,10 +406,11 @@ fn draw_policy(dice: &mut Dice, size: Size) -> CheckedPolicy {
     let large = size == Size::Large;
     // Where many slots are looked after for as many ticks as there are backends, that must not be all that happens.
     let (slots, tick, rest) = if large { (1_000, 3, 32) } else { (8, 7, 1) };
+    let few = if large { slots / 2 } else { 0 };
     let count = |dice: &mut Dice, most: usize| 1 + dice.below(most as u32) as usize;
     let least = scaled(dice, ms(1), 5);
     let policy = Policy {
-        max_slots: count(dice, slots),
+        max_slots: few + count(dice, slots - few),
         spares_wanted: count(dice, slots + 2) - 1,
         rebalance_interval: scaled(dice, ms(20), tick),
         claim_timeout: scaled(dice, ms(1), 10),
