@@ -108,7 +108,7 @@ impl World {
     pub(crate) fn take(&self) -> Lent {
         let mut claim = std::pin::pin!(self.pool.try_claim());
         match claim.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(lent) => lent.unwrap(),
+            Poll::Ready(lent) => seen(lent).unwrap(),
             Poll::Pending => panic!("it should be had at once"),
         }
     }
@@ -126,7 +126,7 @@ impl World {
         let world = Arc::clone(self);
         world.clients.asked.fetch_add(1, Ordering::Relaxed);
         Client::new(async move {
-            let result = world.pool.claim_within(patience).await;
+            let result = seen(world.pool.claim_within(patience).await);
             let Tally {
                 granted, refused, ..
             } = &world.clients;
@@ -161,7 +161,7 @@ impl World {
         assert_eq!((stats.waiting, stats.slots.claimed_slots), (0, 0));
         self.check_totals(stats.totals);
         let ended = self.ended.load(Ordering::Relaxed) || self.rt.has_ended();
-        match (Client::new(self.pool.try_claim()).poll(), ended) {
+        match (Client::new(self.pool.try_claim()).poll().map(seen), ended) {
             (Poll::Ready(Ok(lent)), false) => drop(lent),
             (Poll::Ready(Err(Error::Terminated { .. })), true) => {}
             (other, _) => panic!("who came next: {other:?}, and ended: {ended}"),
@@ -212,6 +212,14 @@ impl World {
         drop(lab);
         assert!(rt.is_forgotten(), "somebody still holds the pool");
     }
+}
+
+/// A claim's result, whose connection has been looked at.
+fn seen(result: Result<Lent, Error>) -> Result<Lent, Error> {
+    if let Ok(lent) = &result {
+        assert!(lent.is_open(), "a connection that was closed is lent");
+    }
+    result
 }
 
 /// A resolver that is missed when it is gone.
@@ -374,6 +382,12 @@ impl Connector for Lab {
 
     fn hooks(&self) -> Hooks {
         self.hooks
+    }
+}
+
+impl Conn {
+    fn is_open(&self) -> bool {
+        self.books.0.lock().unwrap()[self.id] == 0
     }
 }
 
