@@ -28,7 +28,7 @@ fn granted_or_over(result: Result<Lent, Error>) {
     }
 }
 
-fn terminate(world: &Arc<World>) -> thread::JoinHandle<()> {
+pub(crate) fn terminate(world: &Arc<World>) -> thread::JoinHandle<()> {
     let world = Arc::clone(world);
     thread::spawn(move || drop(world.terminate()))
 }

@@ -7,6 +7,7 @@ use loom::thread;
 use qorb_driver::backend::Hooks;
 use qorb_driver::pool::Error;
 
+use crate::endings::terminate;
 use crate::every_order;
 use crate::hooks::{ACQUIRE, RECYCLE};
 use crate::world::{CLAIM_TIMEOUT, Client, Lent, Step, World};
@@ -22,11 +23,6 @@ const UNTIL_CHECK: Duration = Duration::from_secs(34);
 fn run(world: &Arc<World>) -> thread::JoinHandle<()> {
     let rt = world.rt.clone();
     thread::spawn(move || rt.run())
-}
-
-fn terminate(world: &Arc<World>) -> thread::JoinHandle<()> {
-    let world = Arc::clone(world);
-    thread::spawn(move || drop(world.terminate()))
 }
 
 /// Time enough for whoever waits to be served by a connection that is opened anew.
