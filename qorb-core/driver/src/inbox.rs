@@ -116,6 +116,7 @@ impl<Conn> Inbox<Conn> {
 #[cfg(all(test, loom))]
 mod orders {
     use super::*;
+    use crate::checker::explore;
     use std::future::poll_fn;
 
     fn answer(inbox: &Inbox<()>) {
@@ -127,7 +128,7 @@ mod orders {
 
     #[test]
     fn an_answer_reaches_who_is_about_to_sleep_whoever_polled_before() {
-        loom::model(|| {
+        explore("inbox, answer", None, || {
             let inbox: Arc<Inbox<()>> = Arc::new(Inbox::new());
             inbox.expect(Waker::noop().clone());
             let pool = Arc::clone(&inbox);
@@ -141,7 +142,7 @@ mod orders {
 
     #[test]
     fn an_answer_to_a_claim_that_leaves_is_taken_along_or_left_where_nobody_looks() {
-        loom::model(|| {
+        explore("inbox, leave", None, || {
             let inbox: Arc<Inbox<()>> = Arc::new(Inbox::new());
             inbox.expect(Waker::noop().clone());
             let pool = Arc::clone(&inbox);

@@ -116,6 +116,8 @@ pub mod resolver;
 pub mod resolvers;
 pub mod runtime;
 
+#[cfg(all(test, loom))]
+mod checker;
 mod connector;
 mod hooks;
 mod inbox;

@@ -11,14 +11,14 @@ use crate::sync::{AtomicBool, Mutex, Ordering};
 
 pub(crate) struct Recorder {
     desk: Mutex<Desk>,
-    /// The pool has ended: what comes now may be the last there is.
-    ending: AtomicBool,
     failed: AtomicBool,
 }
 
 struct Desk {
     /// What is yet to be written, in order.
     pending: String,
+    /// The pool has ended: what comes now may be the last there is.
+    ending: bool,
     /// `None` while somebody writes, and once writing has failed.
     writer: Option<Box<dyn Write + Send>>,
 }
@@ -28,19 +28,18 @@ impl Recorder {
         Self {
             desk: Mutex::new(Desk {
                 pending: String::new(),
+                ending: false,
                 writer: Some(Box::new(writer)),
             }),
-            ending: AtomicBool::new(false),
             failed: AtomicBool::new(false),
         }
     }
 
     /// Called under the pool's lock, which puts the pieces in order.
     pub(crate) fn keep(&self, tape: &str, ended: bool) {
-        self.desk.lock().pending.push_str(tape);
-        if ended {
-            self.ending.store(true, Ordering::Relaxed);
-        }
+        let mut desk = self.desk.lock();
+        desk.pending.push_str(tape);
+        desk.ending |= ended;
     }
 
     /// Whether writing has failed, so that there is no use in keeping more.
@@ -51,7 +50,7 @@ impl Recorder {
     /// Writes what there is. An error is given once; nothing is written after it.
     pub(crate) fn write(&self) -> Result<(), String> {
         loop {
-            let (mut writer, tape) = {
+            let (mut writer, tape, flush) = {
                 let mut desk = self.desk.lock();
                 if desk.pending.is_empty() {
                     return Ok(());
@@ -59,9 +58,8 @@ impl Recorder {
                 let Some(writer) = desk.writer.take() else {
                     return Ok(());
                 };
-                (writer, std::mem::take(&mut desk.pending))
+                (writer, std::mem::take(&mut desk.pending), desk.ending)
             };
-            let flush = self.ending.load(Ordering::Relaxed);
             if let Err(words) = write_to(&mut *writer, &tape, flush) {
                 self.failed.store(true, Ordering::Relaxed);
                 quietly(|| drop(writer));
@@ -94,25 +92,35 @@ fn write_to(writer: &mut dyn Write, tape: &str, flush: bool) -> Result<(), Strin
 #[cfg(all(test, loom))]
 mod orders {
     use super::*;
+    use crate::checker::explore;
     use crate::sync::Arc;
 
     #[derive(Clone, Default)]
-    struct Paper(Arc<Mutex<String>>);
+    struct Paper(Arc<Mutex<Page>>);
+
+    #[derive(Default)]
+    struct Page {
+        written: String,
+        flushed: usize,
+    }
 
     impl Write for Paper {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().push_str(std::str::from_utf8(bytes).unwrap());
+            let mut page = self.0.lock();
+            page.written.push_str(std::str::from_utf8(bytes).unwrap());
             Ok(bytes.len())
         }
 
         fn flush(&mut self) -> io::Result<()> {
+            let mut page = self.0.lock();
+            page.flushed = page.written.len();
             Ok(())
         }
     }
 
     #[test]
     fn whoever_writes_no_piece_is_left_lying_and_none_is_written_twice() {
-        loom::model(|| {
+        explore("recorder", None, || {
             let paper = Paper::default();
             let recorder = Arc::new(Recorder::new(paper.clone()));
             let other = Arc::clone(&recorder);
@@ -123,8 +131,27 @@ mod orders {
             recorder.keep("b", false);
             recorder.write().unwrap();
             other.join().unwrap();
-            let written = paper.0.lock().clone();
+            let written = paper.0.lock().written.clone();
             assert!(["ab", "ba"].contains(&written.as_str()), "{written}");
+        });
+    }
+
+    /// It need not wait for the last that has the recorder.
+    #[test]
+    fn whoever_writes_the_last_piece_flushes_it() {
+        explore("recorder, end", None, || {
+            let paper = Paper::default();
+            let recorder = Arc::new(Recorder::new(paper.clone()));
+            let other = Arc::clone(&recorder);
+            let other = loom::thread::spawn(move || {
+                other.keep("b", true);
+                other.write().unwrap();
+            });
+            recorder.keep("a", false);
+            recorder.write().unwrap();
+            other.join().unwrap();
+            let end = paper.0.lock().written.find('b');
+            assert!(end.is_some_and(|end| end < paper.0.lock().flushed));
         });
     }
 }

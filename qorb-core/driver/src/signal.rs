@@ -84,13 +84,14 @@ mod tests {
 #[cfg(all(test, loom))]
 mod orders {
     use super::*;
+    use crate::checker::explore;
     use crate::sync::Arc;
     use std::future::poll_fn;
     use std::task::Poll;
 
     #[test]
     fn a_raise_reaches_who_is_about_to_sleep_whoever_listened_before() {
-        loom::model(|| {
+        explore("signal", None, || {
             let signal = Arc::new(Signal::default());
             let nobody = Context::from_waker(Waker::noop());
             assert!(!signal.poll(&nobody));

@@ -11,7 +11,8 @@ pub(crate) use checked::MutexGuard;
 pub(crate) use checked::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// The standard library's own also under a model checker: only it can be a `self`, a trait object or a `Waker`. So its
-/// count must decide nothing, but when memory is given back.
+/// count must decide nothing, but when memory is given back. A recorder's `Drop` also writes and flushes, but of a pool's
+/// tape nothing is left for it: whoever has kept a piece writes it, or has it written, before letting go of the pool.
 pub(crate) use std::sync::Arc;
 
 /// An `Arc` whose count decides something: what its value does when the last one is dropped.

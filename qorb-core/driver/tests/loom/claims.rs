@@ -6,8 +6,8 @@ use std::task::Waker;
 use loom::thread;
 use qorb_driver::pool::Error;
 
+use crate::every_order;
 use crate::world::{CLAIM_TIMEOUT, World};
-use crate::{every_order, most_orders};
 
 /// The claim looks, finds nothing, and only then waits. The connection comes back before, between or after.
 #[test]
@@ -36,20 +36,39 @@ fn a_claim_on_a_crowded_pool_gets_what_comes_back_meanwhile() {
     });
 }
 
+/// The other claim comes before what they share does, or with it.
 #[test]
 fn two_claims_share_what_comes_back() {
-    most_orders("two claims", 5, || {
-        let world = World::ready(1);
-        let lent = world.take();
-        let (one, two) = (Arc::clone(&world), Arc::clone(&world));
-        let claims = [
-            thread::spawn(move || drop(one.client().wait().unwrap())),
-            thread::spawn(move || drop(two.client().wait().unwrap())),
-        ];
-        drop(lent);
-        for claim in claims {
-            claim.join().unwrap();
-        }
+    for waits in [false, true] {
+        every_order("two claims", move || {
+            let world = World::ready(1);
+            let lent = world.take();
+            let mut one = world.client();
+            if waits {
+                assert!(one.poll().is_pending());
+            }
+            let other = Arc::clone(&world);
+            let other = thread::spawn(move || drop(other.client().wait().unwrap()));
+            drop(lent);
+            drop(one.wait().unwrap());
+            other.join().unwrap();
+            world.finish();
+        });
+    }
+}
+
+#[test]
+fn two_that_come_back_at_once_reach_two_that_wait() {
+    every_order("two returns", || {
+        let world = World::ready(2);
+        let (one, two) = (world.take(), world.take());
+        let claims = [world.waiting(), world.waiting()];
+        let release = thread::spawn(move || drop(one));
+        drop(two);
+        let [first, second] = claims.map(|claim| claim.wait().unwrap());
+        assert_ne!(first.slot_id(), second.slot_id());
+        release.join().unwrap();
+        drop((first, second));
         world.finish();
     });
 }

@@ -8,7 +8,7 @@ use qorb_driver::backend::Hooks;
 use qorb_driver::pool::{End, Error};
 
 use crate::runtime::Rt;
-use crate::world::{Client, Conn, Lent, Step, World};
+use crate::world::{Client, Conn, Lab, Lent, Step, World};
 use crate::{every_order, most_orders};
 
 /// Takes a claim's end for what it may be in a pool that ends: a connection, or a refusal for that reason.
@@ -28,9 +28,9 @@ fn granted_or_over(result: Result<Lent, Error>) {
     }
 }
 
-fn terminate(world: &Arc<World>) -> thread::JoinHandle<()> {
+pub(crate) fn terminate(world: &Arc<World>) -> thread::JoinHandle<()> {
     let world = Arc::clone(world);
-    thread::spawn(move || drop(world.pool.terminate()))
+    thread::spawn(move || drop(world.terminate()))
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn a_pool_that_is_ended_twice_at_once_has_ended() {
         let world = World::ready(2);
         let lent = world.take();
         let end = terminate(&world);
-        let terminated = Client::new(world.pool.terminate()).wait();
+        let terminated = Client::new(world.terminate()).wait();
         assert_eq!(terminated.closing, 0);
         end.join().unwrap();
         drop(lent);
@@ -115,17 +115,19 @@ fn a_pool_that_is_ended_twice_at_once_has_ended() {
 }
 
 /// A pool none of whose clones are a world's.
-fn pool_alone() -> (Rt, Arc<crate::world::Lab>, Pool<Conn, Rt>) {
+fn pool_alone() -> (Rt, Arc<Lab>, Pool<Conn, Rt>) {
     let world = World::ready(1);
     let world = Arc::into_inner(world).unwrap();
     (world.rt, world.lab, world.pool)
 }
 
 /// Checks that nothing is left of a pool whose clones are gone.
-fn nothing_is_left(rt: &Rt, lab: &crate::world::Lab) {
+fn nothing_is_left(rt: &Rt, lab: Arc<Lab>) {
     rt.run();
     assert_eq!(rt.alive(), 0, "tasks that have not ended");
     lab.check();
+    drop(lab);
+    assert!(rt.is_forgotten(), "somebody still holds the pool");
 }
 
 #[test]
@@ -139,7 +141,7 @@ fn the_last_clone_ends_the_pool_whichever_it_is_and_wherever_the_handle_goes() {
         drop(pool);
         other.join().unwrap();
         release.join().unwrap();
-        nothing_is_left(&rt, &lab);
+        nothing_is_left(&rt, lab);
     });
 }
 
@@ -157,7 +159,7 @@ fn a_task_that_waits_keeps_the_pool_until_it_is_served() {
         drop(task.wait().unwrap());
         others.join().unwrap();
         release.join().unwrap();
-        nothing_is_left(&rt, &lab);
+        nothing_is_left(&rt, lab);
     });
 }
 
@@ -174,7 +176,7 @@ fn a_task_that_is_dropped_as_it_waits_ends_the_pool_if_it_has_the_last_clone() {
         drop(task);
         others.join().unwrap();
         release.join().unwrap();
-        nothing_is_left(&rt, &lab);
+        nothing_is_left(&rt, lab);
     });
 }
 
@@ -186,7 +188,7 @@ fn a_connect_that_ends_as_the_pool_does_leaves_no_connection() {
         world.lab.open();
         let rt = world.rt.clone();
         let tasks = thread::spawn(move || rt.run());
-        drop(world.pool.terminate());
+        drop(world.terminate());
         tasks.join().unwrap();
         world.finish();
     });
@@ -215,7 +217,7 @@ fn a_connect_told_to_stop_as_it_starts_to_wait_stops() {
         let world = World::started(1, Hooks::NONE, Some(Step::Connect));
         let rt = world.rt.clone();
         let tasks = thread::spawn(move || rt.run());
-        drop(world.pool.terminate());
+        drop(world.terminate());
         tasks.join().unwrap();
         world.rt.run();
         assert_eq!(world.rt.alive(), 0, "the job and the steward have ended");
@@ -236,7 +238,7 @@ fn a_connect_that_ends_as_its_backend_goes_leaves_no_connection() {
         world.rt.call_it_a_day();
         tasks.join().unwrap();
         assert_eq!(world.pool.stats().total_slots, 0);
-        drop(world.pool.terminate());
+        drop(world.terminate());
         world.finish();
     });
 }
@@ -296,7 +298,7 @@ fn a_job_dropped_with_its_runtime_as_the_pool_ends_answers_once() {
         let world = World::gated(1, Hooks::NONE, Step::Connect);
         let rt = world.rt.clone();
         let gone = thread::spawn(move || rt.shut_down());
-        drop(world.pool.terminate());
+        drop(world.terminate());
         gone.join().unwrap();
         world.finish();
     });

@@ -9,11 +9,11 @@ use qorb_driver::pool::Error;
 use crate::world::{CLAIM_TIMEOUT, Client, Step, World};
 use crate::{every_order, most_orders};
 
-const ACQUIRE: Hooks = Hooks {
+pub(crate) const ACQUIRE: Hooks = Hooks {
     on_acquire: true,
     ..Hooks::NONE
 };
-const RECYCLE: Hooks = Hooks {
+pub(crate) const RECYCLE: Hooks = Hooks {
     on_recycle: true,
     ..Hooks::NONE
 };
@@ -33,7 +33,7 @@ fn an_on_acquire_that_ends_as_its_pool_does_yields_or_closes_its_connection() {
         let claim = world.waiting();
         let opening = open(&world);
         let end = Arc::clone(&world);
-        let end = thread::spawn(move || drop(end.pool.terminate()));
+        let end = thread::spawn(move || drop(end.terminate()));
         match claim.wait() {
             Ok(lent) => drop(lent),
             Err(error) => assert!(matches!(error, Error::Terminated { .. }), "{error}"),
@@ -135,7 +135,7 @@ fn a_recycle_that_ends_as_the_pool_does_leaves_no_connection() {
         let rt = world.rt.clone();
         let tasks = thread::spawn(move || rt.work());
         let opening = open(&world);
-        drop(world.pool.terminate());
+        drop(world.terminate());
         opening.join().unwrap();
         world.rt.call_it_a_day();
         tasks.join().unwrap();
@@ -151,7 +151,7 @@ fn who_waits_for_the_goodbyes_is_woken() {
         let rt = world.rt.clone();
         let tasks = thread::spawn(move || rt.work());
         let opening = open(&world);
-        let terminated = Client::new(world.pool.terminate()).wait();
+        let terminated = Client::new(world.terminate()).wait();
         assert_eq!((terminated.claimed, terminated.closing), (0, 0));
         opening.join().unwrap();
         world.rt.call_it_a_day();
@@ -165,7 +165,7 @@ fn who_waits_for_the_goodbyes_is_woken() {
 fn who_waits_for_the_goodbyes_is_woken_when_their_runtime_goes() {
     every_order("goodbyes, runtime goes", || {
         let world = World::gated(1, CLOSE, Step::Close);
-        let ended = world.pool.terminate();
+        let ended = world.terminate();
         let rt = world.rt.clone();
         let gone = thread::spawn(move || rt.shut_down());
         let terminated = Client::new(ended).wait();
@@ -181,7 +181,7 @@ fn who_waits_for_a_last_recycle_is_woken_when_its_runtime_goes() {
     every_order("recycle, runtime goes", || {
         let world = World::gated(1, RECYCLE, Step::Recycle);
         let lent = world.take();
-        let ended = world.pool.terminate();
+        let ended = world.terminate();
         let rt = world.rt.clone();
         let gone = thread::spawn(move || rt.shut_down());
         drop(lent);

@@ -42,7 +42,7 @@ struct Tasks {
 
 struct Task {
     rt: Rt,
-    /// It is in the queue. Changes under the queue's lock.
+    /// It is in the queue. Changes with it, under its lock.
     queued: AtomicBool,
     /// `None` once it has ended. Taken by the thread that runs it, or after all others are done.
     future: std::sync::Mutex<Option<Future_>>,
@@ -65,12 +65,18 @@ impl Rt {
     /// Runs tasks until none is ready.
     pub(crate) fn run(&self) {
         loop {
-            let ready = self.0.tasks.lock().unwrap().ready.pop_front();
+            let ready = self.0.tasks.lock().unwrap().next();
             let Some(task) = ready else {
                 return;
             };
             task.run();
         }
+    }
+
+    /// Runs the task that is ready first. Another thread may run the next meanwhile, but not the same again.
+    pub(crate) fn run_one(&self) {
+        let ready = self.0.tasks.lock().unwrap().next();
+        ready.expect("one is ready").run();
     }
 
     /// Runs tasks until [`call_it_a_day`](Self::call_it_a_day), and sleeps while none is ready.
@@ -79,7 +85,7 @@ impl Rt {
             let task = {
                 let mut tasks = self.0.tasks.lock().unwrap();
                 loop {
-                    if let Some(task) = tasks.ready.pop_front() {
+                    if let Some(task) = tasks.next() {
                         break task;
                     }
                     if tasks.evening {
@@ -126,7 +132,7 @@ impl Rt {
         let alive = {
             let mut tasks = self.0.tasks.lock().unwrap();
             tasks.ended = true;
-            tasks.ready.clear();
+            while tasks.next().is_some() {}
             std::mem::take(&mut tasks.alive)
         };
         for task in alive {
@@ -139,15 +145,28 @@ impl Rt {
         self.0.tasks.lock().unwrap().alive.len()
     }
 
+    /// Whether it was [shut down](Self::shut_down).
+    pub(crate) fn has_ended(&self) -> bool {
+        self.0.tasks.lock().unwrap().ended
+    }
+
     /// Whether nothing else knows of this runtime any more.
     pub(crate) fn is_forgotten(&self) -> bool {
         Arc::strong_count(&self.0) == 1
     }
 }
 
+impl Tasks {
+    /// Takes the task that is ready first.
+    fn next(&mut self) -> Option<Arc<Task>> {
+        let task = self.ready.pop_front()?;
+        task.queued.store(false, Ordering::Relaxed);
+        Some(task)
+    }
+}
+
 impl Task {
     fn run(self: Arc<Self>) {
-        self.queued.store(false, Ordering::Relaxed);
         let waker = Waker::from(Arc::clone(&self));
         let Some(mut future) = self.future.lock().unwrap().take() else {
             return;

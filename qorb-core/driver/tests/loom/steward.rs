@@ -84,7 +84,7 @@ fn a_pool_that_ends_as_its_steward_goes_to_sleep_is_heard_of() {
         world.backends.send([backend(1)]);
         let rt = world.rt.clone();
         let tasks = thread::spawn(move || rt.work());
-        drop(world.pool.terminate());
+        drop(world.terminate());
         world.rt.call_it_a_day();
         tasks.join().unwrap();
         assert_eq!(world.rt.alive(), 0, "the steward has ended");
@@ -101,7 +101,7 @@ fn an_ended_pool_lets_go_of_its_resolver_though_a_handle_is_out() {
         world.backends.send([backend(1)]);
         let rt = world.rt.clone();
         let tasks = thread::spawn(move || rt.work());
-        drop(world.pool.terminate());
+        drop(world.terminate());
         world.rt.call_it_a_day();
         tasks.join().unwrap();
         assert!(!world.is_resolving());
@@ -119,7 +119,7 @@ fn the_last_handle_of_an_ended_pool_lets_the_steward_end() {
         let rt = world.rt.clone();
         let tasks = thread::spawn(move || rt.work());
         let release = thread::spawn(move || drop(lent));
-        drop(world.pool.terminate());
+        drop(world.terminate());
         release.join().unwrap();
         world.rt.call_it_a_day();
         tasks.join().unwrap();

@@ -35,7 +35,7 @@ fn who_waits_for_connections_is_woken_when_the_pool_ends() {
         let rt = world.rt.clone();
         let tasks = thread::spawn(move || rt.run());
         let end = Arc::clone(&world);
-        let end = thread::spawn(move || drop(end.pool.terminate()));
+        let end = thread::spawn(move || drop(end.terminate()));
         let ready = Client::new(world.pool.ready(1)).wait();
         assert!(matches!(ready, Ok(()) | Err(Error::Terminated { .. })));
         tasks.join().unwrap();
@@ -54,7 +54,7 @@ fn a_stream_of_statistics_ends_with_its_pool_whoever_polled_it_last() {
         assert!(first.is_some());
         assert!(Client::new(stream.next()).poll().is_pending());
         let end = Arc::clone(&world);
-        let end = thread::spawn(move || drop(end.pool.terminate()));
+        let end = thread::spawn(move || drop(end.terminate()));
         assert!(Client::new(stream.next()).wait().is_none());
         drop(stream);
         end.join().unwrap();

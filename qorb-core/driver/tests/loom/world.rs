@@ -3,7 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use qorb_driver::backend::{AllBackends, Backend, Connector, Error as BackendErro
 use qorb_driver::claim::Handle;
 use qorb_driver::observer::Subscriber;
 use qorb_driver::policy::{Policy, SetConfig};
-use qorb_driver::pool::Error;
+use qorb_driver::pool::{Error, Terminate};
 use qorb_driver::resolvers::channel::{BackendsSender, ChannelResolver, channel};
 use qorb_driver::stats::Totals;
 
@@ -28,6 +28,8 @@ pub(crate) struct World {
     /// Held by the resolver, which the pool lets go of when it ends.
     resolving: Arc<()>,
     clients: Tally,
+    /// The model has ended the pool.
+    ended: AtomicBool,
 }
 
 /// What clients have come to. Read when they are done.
@@ -98,6 +100,7 @@ impl World {
             backends,
             resolving,
             clients: Tally::default(),
+            ended: AtomicBool::new(false),
         })
     }
 
@@ -105,7 +108,7 @@ impl World {
     pub(crate) fn take(&self) -> Lent {
         let mut claim = std::pin::pin!(self.pool.try_claim());
         match claim.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(lent) => lent.unwrap(),
+            Poll::Ready(lent) => seen(lent).unwrap(),
             Poll::Pending => panic!("it should be had at once"),
         }
     }
@@ -123,7 +126,7 @@ impl World {
         let world = Arc::clone(self);
         world.clients.asked.fetch_add(1, Ordering::Relaxed);
         Client::new(async move {
-            let result = world.pool.claim_within(patience).await;
+            let result = seen(world.pool.claim_within(patience).await);
             let Tally {
                 granted, refused, ..
             } = &world.clients;
@@ -140,8 +143,14 @@ impl World {
         client
     }
 
+    /// Ends the pool, which is to have ended then.
+    pub(crate) fn terminate(&self) -> Terminate<Conn, Rt> {
+        self.ended.store(true, Ordering::Relaxed);
+        self.pool.terminate()
+    }
+
     /// Checks that all is as it was before: every connection is back or closed, nothing is left of any claim, and who comes
-    /// next is served, unless the pool has ended. All other threads are done.
+    /// next is served; or refused, if the model ended the pool or its runtime. All other threads are done.
     pub(crate) fn finish(self: Arc<Self>) {
         self.rt.run();
         // A connection that was closed is replaced after its back-off.
@@ -151,10 +160,11 @@ impl World {
         let stats = self.pool.stats();
         assert_eq!((stats.waiting, stats.slots.claimed_slots), (0, 0));
         self.check_totals(stats.totals);
-        match Client::new(self.pool.try_claim()).poll() {
-            Poll::Ready(Ok(lent)) => drop(lent),
-            Poll::Ready(Err(Error::Terminated { .. })) => {}
-            other => panic!("who came next: {other:?}"),
+        let ended = self.ended.load(Ordering::Relaxed) || self.rt.has_ended();
+        match (Client::new(self.pool.try_claim()).poll().map(seen), ended) {
+            (Poll::Ready(Ok(lent)), false) => drop(lent),
+            (Poll::Ready(Err(Error::Terminated { .. })), true) => {}
+            (other, _) => panic!("who came next: {other:?}, and ended: {ended}"),
         }
         self.end();
     }
@@ -204,6 +214,14 @@ impl World {
     }
 }
 
+/// A claim's result, whose connection has been looked at.
+fn seen(result: Result<Lent, Error>) -> Result<Lent, Error> {
+    if let Ok(lent) = &result {
+        assert!(lent.is_open(), "a connection that was closed is lent");
+    }
+    result
+}
+
 /// A resolver that is missed when it is gone.
 struct Resolving(
     ChannelResolver,
@@ -244,15 +262,18 @@ pub(crate) const CLAIM_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Step {
     Connect,
+    Check,
     Acquire,
     Recycle,
     Close,
 }
 
-/// The connector. Every step succeeds; one of them waits at the gate before.
+/// The connector. A step succeeds unless it was told to fail; one kind of them waits at the gate before.
 pub(crate) struct Lab {
     hooks: Hooks,
     gated: Option<Step>,
+    /// What fails when it is next done. No model does two of that at once.
+    fails: std::sync::Mutex<Option<Step>>,
     gate: Mutex<Gate>,
     books: Arc<Books>,
 }
@@ -278,6 +299,7 @@ impl Lab {
         Arc::new(Self {
             hooks,
             gated,
+            fails: std::sync::Mutex::default(),
             gate: Mutex::default(),
             books: Arc::default(),
         })
@@ -291,6 +313,19 @@ impl Lab {
             std::mem::take(&mut gate.waiting)
         };
         waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// The next step of that kind fails.
+    pub(crate) fn fail_next(&self, step: Step) {
+        *self.fails.lock().unwrap() = Some(step);
+    }
+
+    async fn go(&self, step: Step) -> Result<(), BackendError> {
+        self.pass(step).await;
+        let failed = self.fails.lock().unwrap().take_if(|it| *it == step);
+        failed.map_or(Ok(()), |_| {
+            Err(BackendError::other("as the model wants it"))
+        })
     }
 
     async fn pass(&self, step: Step) {
@@ -319,7 +354,7 @@ impl Connector for Lab {
     type Connection = Conn;
 
     async fn connect(&self, _: &Backend) -> Result<Conn, BackendError> {
-        self.pass(Step::Connect).await;
+        self.go(Step::Connect).await?;
         let mut books = self.books.0.lock().unwrap();
         books.push(0);
         Ok(Conn {
@@ -328,14 +363,16 @@ impl Connector for Lab {
         })
     }
 
+    async fn is_valid(&self, _: &mut Conn) -> Result<(), BackendError> {
+        self.go(Step::Check).await
+    }
+
     async fn on_acquire(&self, _: &mut Conn) -> Result<(), BackendError> {
-        self.pass(Step::Acquire).await;
-        Ok(())
+        self.go(Step::Acquire).await
     }
 
     async fn on_recycle(&self, _: &mut Conn) -> Result<(), BackendError> {
-        self.pass(Step::Recycle).await;
-        Ok(())
+        self.go(Step::Recycle).await
     }
 
     async fn close(&self, conn: Conn) {
@@ -345,6 +382,12 @@ impl Connector for Lab {
 
     fn hooks(&self) -> Hooks {
         self.hooks
+    }
+}
+
+impl Conn {
+    fn is_open(&self) -> bool {
+        self.books.0.lock().unwrap()[self.id] == 0
     }
 }
 
