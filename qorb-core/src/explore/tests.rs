@@ -253,7 +253,8 @@ fn the_clock_goes_back_until_time_passes() {
         life.take(&world, Step(what, 0));
     }
     let tape = life.watched.take_tape();
-    let earlier = (now.since(Instant::EPOCH) - world.unit).as_nanos();
+    let earlier = now.since(Instant::EPOCH).saturating_sub(world.unit);
+    let earlier = earlier.as_nanos();
     assert!(tape.contains(&format!(" {earlier} ")), "{tape}");
     life.take(&world, Step(Move::Pass, 0));
     assert_eq!(life.watched.now().since(now), world.unit);

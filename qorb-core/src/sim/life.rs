@@ -163,7 +163,8 @@ const DECISIONS: usize = 60;
 mod tests {
     use super::super::{Size, draw};
     use super::*;
-    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+    use core::panic::AssertUnwindSafe;
+    use std::panic::{catch_unwind, resume_unwind};
 
     #[test]
     fn a_tape_outlives_a_panic() {
