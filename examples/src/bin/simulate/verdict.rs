@@ -105,7 +105,8 @@ pub(crate) fn explain(script: &Script, trouble: &Trouble, canary: Option<Canary>
     let again = again.map_or_else(|trouble| trouble.to_string(), |_| NOT_AGAIN.to_owned());
     let mut what = format!("{trouble}\nthe shortest of its kind: {again}");
     if let Some(canary) = canary {
-        what += &format!("\nonly with --canary {}, {canary}", canary.promise());
+        let promise = canary.promise();
+        what += &format!("\nonly with --canary {promise} ({canary}), which the test has not");
     }
     Failure::of(small, what).with_tape(&tape)
 }
