@@ -113,7 +113,7 @@ fn main() -> anyhow::Result<ExitCode> {
     match &options.script {
         Some(script) => Ok(one(script, canary)),
         None if options.decisions => decisions(&options),
-        None => many(&options, canary),
+        None => Ok(many(&options, canary)),
     }
 }
 
@@ -148,7 +148,7 @@ fn decisions(options: &Options) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn many(options: &Options, canary: Option<Canary>) -> anyhow::Result<ExitCode> {
+fn many(options: &Options, canary: Option<Canary>) -> ExitCode {
     let began = Instant::now();
     let cores = thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
     let threads = options.threads.unwrap_or(cores).get();
@@ -166,11 +166,11 @@ fn many(options: &Options, canary: Option<Canary>) -> anyhow::Result<ExitCode> {
     });
     bar.finish_and_clear();
     report(options, &found, began.elapsed());
-    Ok(if found.failures.is_empty() {
+    if found.failures.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
-    })
+    }
 }
 
 /// Drawn on a terminal only.

@@ -1,8 +1,9 @@
 //! Whether a life broke a promise, or the machine's own assertions; and what to say of it.
 
+use std::backtrace::Backtrace;
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::panic::{self, AssertUnwindSafe, catch_unwind};
+use std::panic::{self, AssertUnwindSafe, PanicHookInfo, catch_unwind};
 
 use qorb_core::sim::{self, Breach, Canary, Failure, Outcome, Script};
 
@@ -12,7 +13,7 @@ pub(crate) enum Trouble {
     Broken(Breach),
     /// The machine panicked, or who watches it.
     Panicked {
-        /// File, line and column.
+        /// File, line and column, or a function.
         place: String,
         words: String,
     },
@@ -53,12 +54,27 @@ pub(crate) fn hush() {
     let otherwise = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
         if LIVING.get() {
-            let place = panic.location().map(ToString::to_string);
-            PLACE.set(place.unwrap_or_default());
+            PLACE.set(place(panic));
         } else {
             otherwise(panic);
         }
     }));
+}
+
+/// Where a panic was. One of the standard library's is told apart by the function of the core that came to it.
+fn place(panic: &PanicHookInfo<'_>) -> String {
+    let Some(location) = panic.location() else {
+        return String::new();
+    };
+    if !location.file().starts_with("/rustc/") {
+        return location.to_string();
+    }
+    let frames = Backtrace::force_capture().to_string();
+    let mut frames = frames.lines().filter_map(|line| line.split_once(": "));
+    let own = frames.find(|(_, function)| function.contains("qorb_core::"));
+    own.map_or(location.to_string(), |(_, function)| {
+        format!("{function}, in {location}")
+    })
 }
 
 /// Lives a life, which may end in a panic. That has a place only where panics are [hushed](hush).
@@ -103,12 +119,13 @@ pub(crate) fn explain(script: &Script, trouble: &Trouble, canary: Option<Canary>
     let small = sim::shrink(script, MOST_TRIES, same);
     let (again, tape) = tape(&small, canary);
     let again = again.map_or_else(|trouble| trouble.to_string(), |_| NOT_AGAIN.to_owned());
-    let mut what = format!("{trouble}\nthe shortest of its kind: {again}");
-    if let Some(canary) = canary {
+    let mut what = vec![trouble.to_string()];
+    what.push(format!("the shortest of its kind: {again}"));
+    what.extend(canary.map(|canary| {
         let promise = canary.promise();
-        what += &format!("\nonly with --canary {promise} ({canary}), which the test has not");
-    }
-    Failure::of(small, what).with_tape(&tape)
+        format!("only with --canary {promise} ({canary}), which the test has not")
+    }));
+    Failure::of(small, what.join("\n")).with_tape(&tape)
 }
 
 /// How often a failing life is lived again to make it shorter.
