@@ -135,7 +135,7 @@ pub fn pair() -> SmallWorld {
     }
 }
 
-/// Two backends, three slots, three clients, every hook and every fault.
+/// Two backends, three slots, three clients, every hook, and every fault but a clock that goes back, which others have.
 pub fn full() -> SmallWorld {
     SmallWorld {
         name: "full",
