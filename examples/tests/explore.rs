@@ -9,25 +9,55 @@ fn explore(arguments: &[&str]) -> Output {
 }
 
 /// The line of that world in the table at the end.
-fn line(output: &Output) -> String {
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}");
-    assert!(said.contains("no promise was broken"), "{said}");
-    let lines = said.lines().skip_while(|line| !line.contains("promises"));
-    let line = lines.filter(|line| line.starts_with("turns")).last();
-    let words = line.expect("a line in the table").split_whitespace();
-    // How long it took, and so how fast it was, is another each time.
-    words.take(4).collect::<Vec<_>>().join(" ")
+#[derive(PartialEq, Eq, Debug)]
+struct Line {
+    states: u64,
+    depth: u64,
+    moves: u64,
+    until: String,
+}
+
+impl Line {
+    fn of(world: &str, output: &Output) -> Self {
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{said}");
+        assert!(said.contains("no promise was broken"), "{said}");
+        let lines = said.lines().skip_while(|line| !line.contains("until"));
+        let line = lines.filter(|line| line.starts_with(world)).last();
+        let words: Vec<&str> = line.expect("a line").split_whitespace().collect();
+        let number = |at: usize| {
+            let digits = words[at].replace(',', "");
+            digits.parse().expect("a number")
+        };
+        // How long it took, and so how fast it was, is another each time.
+        Self {
+            states: number(1),
+            depth: number(2),
+            moves: number(3),
+            until: words[8..].join(" "),
+        }
+    }
 }
 
 #[test]
-fn a_world_is_explored_as_long_as_there_is_time_and_memory() {
+fn a_world_is_explored_as_long_as_there_is_memory() {
     // Less than what is looked at first takes.
     let bounds = ["turns", "--minutes", "5", "--memory-gib", "0.002"];
     let one = explore(&[&bounds[..], &["--threads", "1"]].concat());
     let many = explore(&[&bounds[..], &["--threads", "3"]].concat());
-    assert_eq!(line(&one), line(&many));
-    assert!(line(&one).starts_with("turns "), "{}", line(&one));
+    let [one, many] = [one, many].map(|output| Line::of("turns", &output));
+    assert_eq!(one, many);
+    assert_eq!(one.until, "memory");
+    assert!(one.states > 1_000 && one.depth > 3, "{one:?}");
+    assert!(one.moves > one.states, "{one:?}");
+}
+
+#[test]
+fn a_world_is_explored_as_long_as_there_is_time() {
+    let line = Line::of("turns", &explore(&["turns", "--minutes", "0"]));
+    assert_eq!(line.until, "time");
+    // What is begun is ended.
+    assert!(line.states > 1 && line.depth > 0, "{line:?}");
 }
 
 #[test]

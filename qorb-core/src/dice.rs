@@ -92,6 +92,12 @@ impl Dice {
         }
     }
 
+    /// Whether more was asked for since the last choice than there are choices for: draws that come to nothing else than zero.
+    #[cfg(feature = "sim")]
+    pub(crate) fn is_cut(&self) -> bool {
+        matches!(&self.0, Source::Chosen(chosen) if chosen.cut)
+    }
+
     /// A number below `bound`; zero if `bound` is zero.
     #[inline]
     pub fn below(&mut self, bound: u32) -> u32 {
@@ -126,7 +132,7 @@ impl Dice {
     }
 }
 
-/// One way of all in which draws may come: a number with a digit for each draw, the first one lowest, whose base is how
+/// One way of those in which draws may come: a number with a digit for each draw, the first one lowest, whose base is how
 /// many values the draw may have. As it is used up, the next way is found: that in which the last draw that can be
 /// greater is greater by one, and those after it are zero.
 #[cfg(feature = "sim")]
@@ -134,6 +140,8 @@ impl Dice {
 struct Chosen {
     /// Draws of durations are whole numbers of this.
     unit: Duration,
+    /// There was no room for the digit of a draw.
+    cut: bool,
     /// The digits of the draws that are to come.
     rest: u32,
     /// The value of the next digit.
@@ -148,6 +156,7 @@ impl Chosen {
     fn new(unit: Duration) -> Self {
         Self {
             unit,
+            cut: false,
             rest: 0,
             place: 1,
             drawn: 0,
@@ -156,7 +165,11 @@ impl Chosen {
     }
 
     fn draw(&mut self, values: u32) -> u32 {
-        if values == 0 || self.place.saturating_mul(values) > MOST_CHOICES {
+        if values == 0 {
+            return 0;
+        }
+        if self.place.saturating_mul(values) > MOST_CHOICES {
+            self.cut = true;
             return 0;
         }
         let digit = self.rest % values;
@@ -169,21 +182,24 @@ impl Chosen {
         digit
     }
 
-    /// Nothing, or the most that is below `bound`.
+    /// As many units as there may be below `bound`: each number of them where those are few, or else none, the most, and
+    /// what lies between them at equal distances.
     fn draw_time(&mut self, bound: u64) -> u64 {
         let unit = self.unit.as_nanos().max(1) as u64;
-        let most = (bound - 1) / unit * unit;
-        if most > 0 && self.draw(2) == 1 {
-            most
-        } else {
-            0
-        }
+        let most = (bound - 1) / unit;
+        let steps = most.min(MOST_TIMES - 1);
+        let step = u64::from(self.draw(steps as u32 + 1));
+        (u128::from(most) * u128::from(step) / u128::from(steps.max(1))) as u64 * unit
     }
 }
 
-/// A choice is kept in eight bits. Draws beyond those that they have room for are zero.
+/// A choice is kept in eight bits. Draws beyond those that they have room for are zero, and that is [told](Dice::is_cut).
 #[cfg(feature = "sim")]
 const MOST_CHOICES: u32 = 1 << 8;
+
+/// So many durations may be drawn at once.
+#[cfg(feature = "sim")]
+const MOST_TIMES: u64 = 4;
 
 /// PCG-XSH-RR 64/32 (O'Neill 2014): small, quick, the same everywhere. Not for secrets.
 #[derive(Clone, Debug)]
@@ -258,17 +274,46 @@ mod tests {
             choice = dice.next_choice();
         }
         ways.sort();
-        let (no, most) = (Duration::ZERO, 2 * unit);
-        let expected = [
-            (0, alloc::vec![]),
-            (1, alloc::vec![no]),
-            (1, alloc::vec![most]),
-            (2, alloc::vec![no, no]),
-            (2, alloc::vec![no, most]),
-            (2, alloc::vec![most, no]),
-            (2, alloc::vec![most, most]),
-        ];
+        let times = || (0..3).map(|units| units * unit);
+        let one = times().map(|time| (1, alloc::vec![time]));
+        let two = times().flat_map(|time| times().map(move |more| (2, alloc::vec![time, more])));
+        let none = core::iter::once((0, Vec::new()));
+        let expected: Vec<(u32, Vec<Duration>)> = none.chain(one).chain(two).collect();
         assert_eq!(ways, expected);
+        assert!(!dice.is_cut());
+    }
+
+    #[cfg(feature = "sim")]
+    #[test]
+    fn few_durations_are_chosen_each_and_many_from_end_to_end() {
+        let unit = Duration::from_millis(1);
+        let mut dice = Dice::chosen(unit);
+        let mut chosen = |bound: Duration| {
+            let (mut units, mut choice) = (Vec::new(), Some(0));
+            while let Some(this) = choice {
+                dice.choose(this);
+                units.push(dice.within(bound).as_millis());
+                choice = dice.next_choice();
+            }
+            units
+        };
+        assert_eq!(chosen(unit), [0]);
+        assert_eq!(chosen(4 * unit), [0, 1, 2, 3]);
+        assert_eq!(chosen(5 * unit), [0, 1, 2, 4]);
+        assert_eq!(chosen(4 * unit + unit / 2), [0, 1, 2, 4]);
+        assert_eq!(chosen(100 * unit), [0, 33, 66, 99]);
+    }
+
+    #[cfg(feature = "sim")]
+    #[test]
+    fn draws_that_there_is_no_room_for_are_told() {
+        let mut dice = Dice::chosen(Duration::from_millis(1));
+        dice.choose(255);
+        assert_eq!((dice.below(16), dice.below(16)), (15, 15));
+        assert!(!dice.is_cut());
+        assert_eq!((dice.below(2), dice.is_cut()), (0, true));
+        dice.choose(0);
+        assert!(!dice.is_cut());
     }
 
     const RECORDED: [u32; 6] = [76, 41, 44, 26, 95, 40];

@@ -1,28 +1,34 @@
 //! What comes once faults stop: every answer is good and comes at once, whoever holds a connection gives it back, the
-//! resolver names all backends, and time goes on.
+//! resolver names all backends, and time goes on; once with nobody else, and once with a client who comes then and waits.
 
 use alloc::format;
 use alloc::string::String;
+use core::time::Duration;
 
 use super::life::Life;
 use super::moves::{Move, Step, Then};
-use super::worlds::World;
-use crate::io::{Output, Returned};
+use super::worlds::SmallWorld;
+use crate::io::{Output, Patience, Returned};
 use crate::sim::{Breach, Place, Watched};
 use crate::stats::{BackendStats, Stats};
 use crate::time::Instant;
 
 impl Life {
     /// The promises about the end, from here.
-    pub(super) fn look_at_calm(&self, world: &World) -> Result<(), Breach> {
-        let mut life = self.clone();
-        life.be_calm(world);
-        life.breach().map_or(Ok(()), |breach| Err(breach.clone()))
+    pub(super) fn look_at_calm(&self, world: &SmallWorld) -> Result<(), Breach> {
+        // A claim makes a pool grow that would otherwise have to do so by itself.
+        for visited in [false, true] {
+            if world.visited || !visited {
+                let mut life = self.clone();
+                life.be_calm(world, visited);
+                life.kept()?;
+            }
+        }
+        Ok(())
     }
 
-    fn be_calm(&mut self, world: &World) {
+    fn be_calm(&mut self, world: &SmallWorld, visited: bool) {
         self.take(world, Step(Move::Name(world.calm_view()), 0));
-        self.serve_all(world);
         let policy = self.watched.machine().policy();
         let (tick, wait) = (
             policy.rebalance_interval,
@@ -32,9 +38,16 @@ impl Life {
         // the rest; and so each of them.
         let ticks = 2 * (1 + world.views[usize::from(world.calm_view())].len()) as u32;
         let bound = ticks * (tick + wait);
-        self.live_until(world, self.watched.now().after(bound), None);
+        let end = self.watched.now().after(bound);
+        let patient = Patient::of(self);
+        if visited {
+            self.call(bound + world.unit);
+        }
+        self.serve_all(world);
+        self.live_until(world, end, None);
+        self.served(&patient);
         self.settled();
-        if self.watched.machine().is_terminated() {
+        if visited || self.watched.machine().is_terminated() {
             return;
         }
         // All that goes on now are checks and ticks.
@@ -45,9 +58,28 @@ impl Life {
         self.settled();
     }
 
+    /// A client comes who waits that long.
+    fn call(&mut self, time: Duration) {
+        self.watched.dice().choose(0);
+        self.claim(Patience::Within(time), Then::Hold);
+        // Whatever is to be done for it shows in the books.
+        while self.watched.poll_output().is_some() {}
+    }
+
+    /// Whoever could wait long enough was served.
+    fn served(&mut self, patient: &Patient) {
+        let refused = self.watched.machine().totals().refused - patient.refused;
+        if patient.may_be_refused || refused <= patient.others {
+            return;
+        }
+        let others = patient.others;
+        let what = |_: &Watched| format!("{refused} claims were refused, and {others} had no time");
+        self.watched.blame(11, what);
+    }
+
     /// Lives from deadline to deadline, up to `end`. `quiet` is how many of them there may be, if there is to be no more than
     /// checks.
-    fn live_until(&mut self, world: &World, end: Option<Instant>, quiet: Option<u64>) {
+    fn live_until(&mut self, world: &SmallWorld, end: Option<Instant>, quiet: Option<u64>) {
         let mut wakeups = 0;
         while let Some(at) = self.deadline().filter(|&at| Some(at) <= end) {
             if self.breach().is_some() {
@@ -78,7 +110,7 @@ impl Life {
     }
 
     /// Answers and gives back until there is nothing left to.
-    fn serve_all(&mut self, world: &World) {
+    fn serve_all(&mut self, world: &SmallWorld) {
         for _ in 0..MOST_WAKEUPS {
             if self.breach().is_some() {
                 return;
@@ -146,6 +178,34 @@ impl Life {
         }
         if let Some((promise, what)) = unsettled(&stats, cap) {
             self.watched.blame(promise, |_| what);
+        }
+    }
+}
+
+/// Who is to be served once faults have stopped: all claims but these.
+#[derive(Debug)]
+struct Patient {
+    /// Claims that do not wait long enough.
+    others: u64,
+    /// Claims that had been refused before.
+    refused: u64,
+    /// The policy, or the pool's end, lets any claim be refused.
+    may_be_refused: bool,
+}
+
+impl Patient {
+    fn of(life: &Life) -> Self {
+        let machine = life.watched.machine();
+        let policy = machine.policy();
+        // By then a backend that failed is tried again, and so there is a connection.
+        let wait = policy.set_config.max_connection_backoff + policy.set_config.spread;
+        let by = life.watched.now().after(wait);
+        Self {
+            others: by.map_or(0, |by| machine.claims_over_by(by) as u64),
+            refused: machine.totals().refused,
+            may_be_refused: machine.is_terminated()
+                || policy.codel.is_some()
+                || policy.max_waiting.is_some(),
         }
     }
 }

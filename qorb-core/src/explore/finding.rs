@@ -4,10 +4,15 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::moves::Step;
-use super::worlds::World;
+use super::worlds::SmallWorld;
+use crate::machine::canon::Form;
 use crate::sim::Breach;
 
-/// A promise that was broken, and the moves that lead there: no fewer do.
+#[cfg(doc)]
+use super::Explorer;
+
+/// A promise that was broken, and the moves that lead there. Where a move broke it, or it shows when nothing new is told,
+/// no fewer moves lead to any such breach. Where it shows only once faults stop, see [`Explorer::earliest`].
 ///
 /// It displays as these moves and what followed from each, to be pasted into a test:
 ///
@@ -29,6 +34,8 @@ pub struct Finding {
     pub steps: Vec<Step>,
     /// What followed from each step, in words.
     pub(super) story: Vec<alloc::string::String>,
+    /// It shows only once faults stop.
+    pub(super) in_calm: bool,
 }
 
 impl fmt::Display for Finding {
@@ -63,8 +70,13 @@ fn words(Step(what, choice): Step) -> alloc::string::String {
     alloc::format!("Step({name}, {choice})")
 }
 
-impl World {
-    /// Makes these moves, from the world's beginning. What cannot be made is passed over.
+impl SmallWorld {
+    /// Makes these moves, from the world's beginning, and looks at what comes once faults stop then. What cannot be made is
+    /// passed over.
+    ///
+    /// # Panics
+    ///
+    /// The world has no policy.
     pub fn replay(&self, steps: &[Step]) -> Result<(), Finding> {
         let mut life = self.begin();
         let mut story = Vec::new();
@@ -74,14 +86,17 @@ impl World {
                 break;
             }
         }
-        let breach = match life.breach() {
+        let broken = match life.breach() {
             Some(breach) => Err(breach.clone()),
-            None => life.look_closely(self),
+            None => life.look_again(&mut Form::new(&self.bounds())),
         };
-        breach.map_err(|breach| Finding {
+        let in_calm = broken.is_ok();
+        let broken = broken.and_then(|()| life.look_at_calm(self));
+        broken.map_err(|breach| Finding {
             breach,
             steps: steps[..story.len()].to_vec(),
             story,
+            in_calm,
         })
     }
 }

@@ -6,7 +6,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::moves::{Move, Step, Then};
-use super::worlds::World;
+use super::worlds::SmallWorld;
 use crate::dice::Dice;
 use crate::id::{ClaimId, JobId, SlotId};
 use crate::io::{Admission, Grant, Input, Output, Patience, Refusal, Returned};
@@ -18,6 +18,8 @@ use crate::time::Instant;
 #[derive(Clone, Debug)]
 pub(super) struct Life {
     pub(super) watched: Watched,
+    /// The clock has gone back.
+    behind: bool,
     ended: [Option<Ended>; MOST_ENDED],
 }
 
@@ -29,7 +31,7 @@ enum Ended {
     Claim(ClaimId),
 }
 
-impl World {
+impl SmallWorld {
     /// As it was before anything happened.
     pub(super) fn begin(&self) -> Life {
         let policy = self.policies[0].clone();
@@ -40,6 +42,7 @@ impl World {
         }
         Life {
             watched,
+            behind: false,
             ended: [None; MOST_ENDED],
         }
     }
@@ -51,9 +54,21 @@ impl Life {
         self.watched.breach()
     }
 
-    /// What tells it from others. There is no more to it than the machine.
+    /// Whether all promises were kept.
+    pub(super) fn kept(&self) -> Result<(), Breach> {
+        self.breach().map_or(Ok(()), |breach| Err(breach.clone()))
+    }
+
+    /// What tells it from others. There is no more to it than the machine, and whether the clock is behind it.
     pub(super) fn form<'f>(&self, form: &'f mut Form<'_>) -> &'f [u8] {
-        form.rewrite(self.watched.machine(), self.watched.now())
+        form.rewrite(self.watched.machine(), self.watched.now());
+        form.flag(self.behind);
+        form.bytes()
+    }
+
+    /// Whether not all that could be drawn in the last step can be chosen.
+    pub(super) fn is_cut(&mut self) -> bool {
+        self.watched.dice().is_cut()
     }
 
     /// There is nothing to do for a time-out when nothing is due, and a second one changes nothing (promise 8); nor do late
@@ -76,18 +91,12 @@ impl Life {
         again.changed_nothing(2, &before, form)
     }
 
-    /// All that can be seen from here.
-    pub(super) fn look_closely(&self, world: &World) -> Result<(), Breach> {
-        self.look_again(&mut Form::new(&world.bounds()))?;
-        self.look_at_calm(world)
-    }
-
     fn said_nothing(&mut self, promise: u8) -> Result<(), Breach> {
         if let Some(output) = self.watched.poll_output() {
             let what = |_: &Watched| format!("it was told nothing new, and said {output:?}");
             self.watched.blame(promise, what);
         }
-        self.breach().map_or(Ok(()), |breach| Err(breach.clone()))
+        self.kept()
     }
 
     fn changed_nothing(
@@ -101,7 +110,7 @@ impl Life {
             let what = |_: &Watched| "it was told nothing new, and changed".to_string();
             self.watched.blame(promise, what);
         }
-        self.breach().map_or(Ok(()), |breach| Err(breach.clone()))
+        self.kept()
     }
 
     /// When something is due.
@@ -133,7 +142,7 @@ impl Life {
 /// What can happen.
 impl Life {
     /// All that can happen, each once.
-    pub(super) fn moves(&self, world: &World, moves: &mut Vec<Move>) {
+    pub(super) fn moves(&self, world: &SmallWorld, moves: &mut Vec<Move>) {
         moves.clear();
         let names = 0..world.views.len() as u8;
         moves.extend(names.map(Move::Name));
@@ -148,7 +157,7 @@ impl Life {
         moves.retain(|&what| (world.may)(what));
     }
 
-    fn moves_of_slots(&self, world: &World, moves: &mut Vec<Move>) {
+    fn moves_of_slots(&self, world: &SmallWorld, moves: &mut Vec<Move>) {
         for (slot, place) in self.watched.places() {
             let slot = slot.index() as u8;
             match place {
@@ -168,7 +177,7 @@ impl Life {
         }
     }
 
-    fn moves_of_claims(&self, world: &World, moves: &mut Vec<Move>) {
+    fn moves_of_claims(&self, world: &SmallWorld, moves: &mut Vec<Move>) {
         let thens = if world.hooks.on_acquire {
             &[Then::Hold, Then::Prepare, Then::Fail][..]
         } else {
@@ -204,7 +213,10 @@ impl Life {
         moves.extend(both.flat_map(|&then| [Move::Claim(then), Move::TryClaim(then)]));
     }
 
-    fn moves_of_time(&self, world: &World, moves: &mut Vec<Move>) {
+    fn moves_of_time(&self, world: &SmallWorld, moves: &mut Vec<Move>) {
+        if !self.behind {
+            moves.push(Move::Back);
+        }
         let Some(at) = self.deadline() else {
             return;
         };
@@ -223,12 +235,12 @@ impl Life {
 /// What follows.
 impl Life {
     /// Takes a step. Gives the next choice of draws that there is for the same move.
-    pub(super) fn take(&mut self, world: &World, step: Step) -> Option<u8> {
+    pub(super) fn take(&mut self, world: &SmallWorld, step: Step) -> Option<u8> {
         self.take_and_tell(world, step, |_| {})
     }
 
     /// Takes a step, and says what followed.
-    pub(super) fn told(&mut self, world: &World, step: Step) -> String {
+    pub(super) fn told(&mut self, world: &SmallWorld, step: Step) -> String {
         let mut outputs = Vec::new();
         self.take_and_tell(world, step, |output| outputs.push(format!("\n{output:?}")));
         let at = self.watched.now().since(BIRTH);
@@ -238,7 +250,7 @@ impl Life {
     /// Takes a step, and tells each thing that is to be done for it.
     pub(super) fn take_and_tell(
         &mut self,
-        world: &World,
+        world: &SmallWorld,
         Step(what, choice): Step,
         mut tell: impl FnMut(&Output),
     ) -> Option<u8> {
@@ -253,7 +265,7 @@ impl Life {
         self.watched.dice().next_choice()
     }
 
-    fn make(&mut self, world: &World, what: Move) {
+    fn make(&mut self, world: &SmallWorld, what: Move) {
         match what {
             Move::Name(n) => {
                 if let Some(view) = world.views.get(usize::from(n)) {
@@ -275,6 +287,7 @@ impl Life {
             Move::Well(slot) => self.answer(slot, true),
             Move::Badly(slot) => self.answer(slot, false),
             Move::Due | Move::Pass | Move::Meet | Move::Miss => self.pass(world, what),
+            Move::Back => self.go_back(world),
             Move::Policy(n) => {
                 if let Some(policy) = world.policies.get(usize::from(n)) {
                     self.hear(Input::Policy(policy.clone()));
@@ -289,7 +302,7 @@ impl Life {
         let _ = self.watched.handle(input);
     }
 
-    fn claim(&mut self, patience: Patience, then: Then) {
+    pub(super) fn claim(&mut self, patience: Patience, then: Then) {
         match self.watched.claim() {
             Ok(grant) => self.granted(grant, patience, then),
             Err(ticket) => {
@@ -382,7 +395,7 @@ impl Life {
         self.end(Ended::Job(job));
     }
 
-    fn pass(&mut self, world: &World, what: Move) {
+    fn pass(&mut self, world: &SmallWorld, what: Move) {
         let (now, Some(at)) = (self.watched.now(), self.deadline()) else {
             return;
         };
@@ -391,10 +404,21 @@ impl Life {
             Move::Miss => at.after(world.unit),
             _ => Some(at),
         };
-        self.watched.set_clock(to.map_or(now, |to| to.max(now)));
+        // What is due at once is due whatever the clock shows.
+        if to > Some(now) {
+            self.watched.set_clock(to.unwrap_or(now));
+            self.behind = false;
+        }
         if matches!(what, Move::Due | Move::Pass) {
             self.watched.handle_timeout();
         }
+    }
+
+    fn go_back(&mut self, world: &SmallWorld) {
+        let latest = self.watched.machine().now().since(Instant::EPOCH);
+        let earlier = Instant::EPOCH.after(latest.saturating_sub(world.unit));
+        self.watched.set_clock(earlier.unwrap_or(Instant::EPOCH));
+        self.behind = true;
     }
 }
 
@@ -411,8 +435,10 @@ impl Life {
             Ended::Job(job) => {
                 self.hear(Input::Connected(job));
                 self.hear(Input::ConnectFailed(job, &"late"));
+                self.hear(Input::Checked(job));
                 self.hear(Input::CheckFailed(job, &"late"));
                 self.hear(Input::Recycled(job));
+                self.hear(Input::RecycleFailed(job, &"late"));
                 self.hear(Input::Closed(job));
             }
             Ended::Slot(slot) if !self.is_held(slot) => {

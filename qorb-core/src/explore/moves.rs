@@ -5,7 +5,7 @@ use core::fmt;
 use crate::io::Returned;
 
 /// One thing that can happen. Slots and claims go by their index, backends and policies by their place in the
-/// [`World`](super::World).
+/// [`SmallWorld`](super::SmallWorld).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Move {
     /// The resolver names these backends.
@@ -38,6 +38,9 @@ pub enum Move {
     Meet,
     /// The next deadline is missed by a unit of time.
     Miss,
+    /// The clock goes back, to a unit before the latest time that the machine was given, until time passes: what comes
+    /// until then carries an earlier time than what came before.
+    Back,
     /// The operator changes the policy.
     Policy(u8),
     /// The pool ends.

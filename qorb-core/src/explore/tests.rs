@@ -6,7 +6,9 @@ use super::*;
 use crate::dice::Dice;
 use crate::io::{Output, Returned};
 use crate::machine::canon::Form;
+use crate::policy::Policy;
 use crate::sim::Canary;
+use crate::time::Instant;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -19,7 +21,7 @@ type Way = (Vec<String>, Vec<u8>);
 
 /// What can follow from each move that can be made, whatever is drawn: what is to be done, in words that name no generations,
 /// and the form of what comes of it.
-fn successors(life: &Life, world: &World) -> Vec<(Move, Vec<Way>)> {
+fn successors(life: &Life, world: &SmallWorld) -> Vec<(Move, Vec<Way>)> {
     let bounds = world.bounds();
     let (mut form, mut moves) = (Form::new(&bounds), Vec::new());
     let mut all = Vec::new();
@@ -53,7 +55,7 @@ fn plain(output: &Output) -> String {
 }
 
 /// Walks at random, and compares what follows from any two states of the same form. How many there were.
-fn compare_what_is_merged(world: &World, seed: u64, walks: usize, steps: usize) -> usize {
+fn compare_what_is_merged(world: &SmallWorld, seed: u64, walks: usize, steps: usize) -> usize {
     let bounds = world.bounds();
     let mut form = Form::new(&bounds);
     let mut pick = Dice::seeded(seed);
@@ -106,7 +108,7 @@ proptest! {
 }
 
 /// Explores to that depth.
-fn explored(world: &World, depth: usize) -> Result<Explorer<'_>, Finding> {
+fn explored(world: &SmallWorld, depth: usize) -> Result<Explorer<'_>, Finding> {
     let mut explorer = Explorer::new(world)?;
     while explorer.depth() < depth && explorer.deepen()? {}
     Ok(explorer)
@@ -118,6 +120,7 @@ fn every_world_keeps_all_promises_for_some_moves() {
         let explorer = explored(&world, 4).unwrap_or_else(|finding| panic!("{finding}"));
         assert_eq!(explorer.depth(), 4, "{}", world.name);
         assert!(explorer.calms() > 3, "{}", world.name);
+        assert_eq!(explorer.cut(), 0, "{}", world.name);
     }
 }
 
@@ -143,8 +146,8 @@ fn how_the_frontier_is_divided_does_not_matter() {
 }
 
 /// The world with a bug.
-fn planted(canary: Canary, world: World) -> World {
-    World {
+fn planted(canary: Canary, world: SmallWorld) -> SmallWorld {
+    SmallWorld {
         canary: Some(canary),
         ..world
     }
@@ -152,7 +155,7 @@ fn planted(canary: Canary, world: World) -> World {
 
 /// Explores the world with a bug, and expects it to be found by these moves, after the opening.
 #[track_caller]
-fn expect_found(canary: Canary, world: World, shortest: &[Move]) {
+fn expect_found(canary: Canary, world: SmallWorld, shortest: &[Move]) {
     let world = planted(canary, world);
     let finding = explored(&world, 5).unwrap_err();
     assert_eq!(finding.breach.promise, canary.promise(), "{finding}");
@@ -165,7 +168,13 @@ fn expect_found(canary: Canary, world: World, shortest: &[Move]) {
 #[test]
 fn a_planted_bug_is_found_by_the_shortest_way() {
     let claim = Move::Claim(Then::Hold);
-    let (single, queue) = (worlds::single, worlds::queue);
+    // Whoever comes in the end would meet with most of them from the beginning.
+    let unvisited = |world| SmallWorld {
+        visited: false,
+        ..world
+    };
+    let single = || unvisited(worlds::single());
+    let queue = || unvisited(worlds::queue());
     let (connect, gone) = ([Move::Name(1), Move::Well(0)], Move::Name(0));
     let [name, well] = connect;
     expect_found(Canary::LentTwice, queue(), &[claim, claim]);
@@ -190,6 +199,68 @@ fn a_bug_that_shows_only_once_faults_have_stopped_is_found_from_the_beginning() 
     ] {
         expect_found(canary, worlds::single(), &[]);
     }
+}
+
+/// The world with no connection that nobody asks for.
+fn spared(world: SmallWorld) -> SmallWorld {
+    let policies = world.policies.iter();
+    let policies = policies.map(|policy| {
+        let policy = Policy {
+            spares_wanted: 0,
+            ..Policy::clone(policy)
+        };
+        policy.check().unwrap()
+    });
+    SmallWorld {
+        policies: policies.collect(),
+        ..world
+    }
+}
+
+#[test]
+fn a_claim_that_is_not_served_once_faults_have_stopped_is_found() {
+    // Nothing is missed in the end but what claims wanted, and they have gone.
+    let world = planted(Canary::Starved, spared(worlds::single()));
+    let unserved = |steps: &[Step]| {
+        let breach = world.replay(steps).unwrap_err().breach;
+        (breach.promise, breach.what)
+    };
+    let expected = (11, "1 claims were refused, and 0 had no time".to_string());
+    let claimed = [Step(Move::Name(1), 0), Step(Move::Claim(Then::Hold), 0)];
+    assert_eq!(unserved(&claimed), expected);
+    // And here only a newcomer is left to show it.
+    let expected = (11, "1 claims wait, and 1 go on".to_string());
+    assert_eq!(unserved(&claimed[..1]), expected);
+}
+
+#[test]
+fn the_clock_goes_back_until_time_passes() {
+    let world = worlds::queue();
+    let mut life = world.open().unwrap();
+    let mut moves = Vec::new();
+    let bounds = world.bounds();
+    let mut form = Form::new(&bounds);
+    let now = life.watched.now();
+    let before = life.form(&mut form).to_vec();
+    life.take(&world, Step(Move::Back, 0));
+    assert_ne!(life.form(&mut form), before);
+    assert_eq!(life.watched.now(), now, "the latest time counts");
+    life.moves(&world, &mut moves);
+    assert!(!moves.contains(&Move::Back) && moves.contains(&Move::Pass));
+    // A claim is told an earlier time than there was before.
+    life.watched.record();
+    for what in [Move::Claim(Then::Prepare), Move::Claim(Then::Hold)] {
+        life.take(&world, Step(what, 0));
+    }
+    let tape = life.watched.take_tape();
+    let earlier = now.since(Instant::EPOCH).saturating_sub(world.unit);
+    let earlier = earlier.as_nanos();
+    assert!(tape.contains(&format!(" {earlier} ")), "{tape}");
+    life.take(&world, Step(Move::Pass, 0));
+    assert_eq!(life.watched.now().since(now), world.unit);
+    life.moves(&world, &mut moves);
+    assert!(moves.contains(&Move::Back));
+    assert_eq!(life.breach(), None);
 }
 
 #[test]
@@ -220,7 +291,7 @@ fn what_is_found_can_be_pasted_into_a_test() {
 #[test]
 fn a_small_world_has_an_end() {
     // Less time than there could be: what is left is small enough for a test.
-    let world = World {
+    let world = SmallWorld {
         hooks: crate::io::Hooks::NONE,
         may: |what| !matches!(what, Move::Meet | Move::Miss | Move::Pass),
         views: vec![worlds::single().views[1].clone()],

@@ -15,10 +15,10 @@ use crate::sim::Canary;
 
 /// How small a pool is, and what can happen around it.
 #[derive(Clone, Debug)]
-pub struct World {
+pub struct SmallWorld {
     /// What it is called.
     pub name: &'static str,
-    /// The policies there can be; it begins with the first.
+    /// The policies there can be; it begins with the first, which there must be.
     pub policies: Vec<CheckedPolicy>,
     /// Which hooks the connector has.
     pub hooks: Hooks,
@@ -33,20 +33,27 @@ pub struct World {
     pub may: fn(Move) -> bool,
     /// What has happened before, each with no draws but zeros.
     pub opening: Vec<Move>,
+    /// Whether it is also looked whether another client, who comes once faults have stopped, is served.
+    pub visited: bool,
     /// A bug that is planted, to see that it is found.
     pub canary: Option<Canary>,
 }
 
-impl World {
+impl SmallWorld {
     /// Where it is explored from.
     pub(super) fn open(&self) -> Result<Life, Finding> {
         let steps: Vec<Step> = self.opening.iter().map(|&what| Step(what, 0)).collect();
         self.replay(&steps)?;
+        Ok(self.opened())
+    }
+
+    /// The same, well or not.
+    pub(super) fn opened(&self) -> Life {
         let mut life = self.begin();
-        for step in steps {
-            life.take(self, step);
+        for &what in &self.opening {
+            life.take(self, Step(what, 0));
         }
-        Ok(life)
+        life
     }
 
     pub(super) fn bounds(&self) -> Bounds {
@@ -63,7 +70,7 @@ impl World {
 }
 
 /// All that there are here.
-pub fn all() -> Vec<World> {
+pub fn all() -> Vec<SmallWorld> {
     vec![
         single(),
         turns(),
@@ -79,8 +86,8 @@ pub fn all() -> Vec<World> {
 }
 
 /// One backend, one slot, one client, with every hook and every fault. Small enough to be explored to its end.
-pub fn single() -> World {
-    World {
+pub fn single() -> SmallWorld {
+    SmallWorld {
         name: "single",
         policies: vec![policy(|policy| policy.max_slots = 1)],
         views: views(&[&[], &["a"]]),
@@ -90,8 +97,8 @@ pub fn single() -> World {
 }
 
 /// Two backends that take turns at one slot.
-pub fn turns() -> World {
-    World {
+pub fn turns() -> SmallWorld {
+    SmallWorld {
         name: "turns",
         policies: vec![policy(|policy| policy.max_slots = 1)],
         hooks: Hooks::NONE,
@@ -100,9 +107,10 @@ pub fn turns() -> World {
     }
 }
 
-/// One backend, which stays, with two slots and three clients: who waits, prepares, gives up and is first.
-pub fn queue() -> World {
-    World {
+/// One backend, which stays, with two slots and three clients: who waits, prepares, gives up and is first; and a clock that
+/// may go back.
+pub fn queue() -> SmallWorld {
+    SmallWorld {
         name: "queue",
         policies: vec![policy(|policy| policy.max_slots = 2)],
         hooks: Hooks {
@@ -110,14 +118,15 @@ pub fn queue() -> World {
             ..Hooks::NONE
         },
         views: views(&[&["a"]]),
+        may: |_| true,
         opening: vec![Move::Name(0), Move::Well(0)],
         ..full()
     }
 }
 
 /// Two backends, two slots, two clients, no hooks.
-pub fn pair() -> World {
-    World {
+pub fn pair() -> SmallWorld {
+    SmallWorld {
         name: "pair",
         policies: vec![policy(|policy| policy.max_slots = 2)],
         hooks: Hooks::NONE,
@@ -126,28 +135,29 @@ pub fn pair() -> World {
     }
 }
 
-/// Two backends, three slots, three clients, every hook and every fault.
-pub fn full() -> World {
-    World {
+/// Two backends, three slots, three clients, every hook, and every fault but a clock that goes back, which others have.
+pub fn full() -> SmallWorld {
+    SmallWorld {
         name: "full",
         policies: vec![policy(|_| {})],
         hooks: Hooks::ALL,
         views: views(&[&[], &["a"], &["b"], &["a", "b"]]),
         clients: 3,
         unit: UNIT,
-        may: |_| true,
+        may: |what| what != Move::Back,
         opening: Vec::new(),
+        visited: true,
         canary: None,
     }
 }
 
 /// Connections that grow old in a pool that has all it wants.
-pub fn aged() -> World {
+pub fn aged() -> SmallWorld {
     let spares = |policy: &mut Policy| {
         policy.spares_wanted = 2;
         policy.set_config.max_lifetime = 9 * UNIT;
     };
-    World {
+    SmallWorld {
         name: "aged",
         policies: vec![policy(spares)],
         opening: vec![Move::Name(3), Move::Well(0), Move::Well(1)],
@@ -156,22 +166,22 @@ pub fn aged() -> World {
 }
 
 /// Waits, checks and lives that are drawn.
-pub fn drawn() -> World {
+pub fn drawn() -> SmallWorld {
     let spread = |policy: &mut Policy| {
         let set = &mut policy.set_config;
         set.spread = 2 * UNIT;
         set.health_interval = 16 * UNIT;
         set.max_lifetime = 32 * UNIT;
     };
-    World {
+    SmallWorld {
         name: "drawn",
         policies: vec![policy(spread)],
         ..full()
     }
 }
 
-/// Backends that change their weights and priorities.
-pub fn shaken() -> World {
+/// Backends that change their weights and priorities, and a clock that may go back.
+pub fn shaken() -> SmallWorld {
     let mut views = views(&[&["a"], &["a", "b"], &["a", "b"], &["a", "b"]]);
     let change = |view: &mut AllBackends, change: fn(&mut Backend)| {
         let mut backends = view.to_vec();
@@ -180,23 +190,24 @@ pub fn shaken() -> World {
     };
     change(&mut views[2], |b| b.weight = 3);
     change(&mut views[3], |b| b.priority = 1);
-    World {
+    SmallWorld {
         name: "shaken",
         policies: vec![policy(|policy| policy.spares_wanted = 3)],
         hooks: Hooks::NONE,
         views,
+        may: |_| true,
         opening: vec![Move::Name(1)],
         ..full()
     }
 }
 
 /// An operator who changes his mind.
-pub fn governed() -> World {
+pub fn governed() -> SmallWorld {
     let strict = |policy: &mut Policy| {
         policy.max_slots = 1;
         policy.set_config.max_count = 1;
     };
-    World {
+    SmallWorld {
         name: "governed",
         policies: vec![policy(|policy| policy.spares_wanted = 2), policy(strict)],
         hooks: Hooks {
@@ -210,7 +221,7 @@ pub fn governed() -> World {
 }
 
 /// More clients than may wait, and those who wait long are shed.
-pub fn crowded() -> World {
+pub fn crowded() -> SmallWorld {
     let codel = CoDel {
         target: UNIT,
         interval: UNIT,
@@ -221,7 +232,7 @@ pub fn crowded() -> World {
         policy.codel = Some(codel);
         policy.claim_timeout = 6 * UNIT;
     };
-    World {
+    SmallWorld {
         name: "crowded",
         policies: vec![policy(overload)],
         hooks: Hooks {

@@ -13,6 +13,7 @@ use slab::Slab;
 use super::Machine;
 use super::update::Step;
 use crate::backend::{Backend, Identity};
+use crate::io::Deadline;
 use crate::list::NONE;
 use crate::policy::CheckedPolicy;
 use crate::set::{Due, Set, Standing};
@@ -84,10 +85,14 @@ impl<'a> Form<'a> {
     }
 
     /// Writes the machine, at a time not before the latest that it was given, instead of what was written before.
-    pub(crate) fn rewrite(&mut self, machine: &Machine, now: Instant) -> &[u8] {
+    pub(crate) fn rewrite(&mut self, machine: &Machine, now: Instant) {
         self.bytes.clear();
         self.now = now;
         machine.write(self);
+    }
+
+    /// What has been written.
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
@@ -325,6 +330,17 @@ impl Machine {
     }
 }
 
+impl Machine {
+    /// How many claims that have not ended will have, at that time.
+    pub(crate) fn claims_over_by(&self, at: Instant) -> usize {
+        let claims = self.queue.iter();
+        let over = claims.filter(
+            |(_, claim)| matches!(claim.ticket.deadline, Deadline::At { until, .. } if until <= at),
+        );
+        over.count()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -357,8 +373,14 @@ mod tests {
     }
 
     fn form(machine: &Machine) -> Vec<u8> {
+        form_at(machine, machine.now)
+    }
+
+    fn form_at(machine: &Machine, now: Instant) -> Vec<u8> {
         let bounds = bounds();
-        Form::new(&bounds).rewrite(machine, machine.now).to_vec()
+        let mut form = Form::new(&bounds);
+        form.rewrite(machine, now);
+        form.bytes
     }
 
     /// Two backends: all that the first has is in use, another claim waits, and the second's connects are under way.
@@ -511,9 +533,7 @@ mod tests {
     fn when_it_was_is_not_told_and_how_late_it_is_is() {
         let machine = lively(1_000);
         assert_eq!(form(&lively(2_000)), form(&machine));
-        let bounds = bounds();
-        let mut late = Form::new(&bounds);
-        assert_ne!(late.rewrite(&machine, soon(&machine)), form(&machine));
+        assert_ne!(form_at(&machine, soon(&machine)), form(&machine));
     }
 
     #[test]

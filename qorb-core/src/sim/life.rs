@@ -45,11 +45,33 @@ pub fn live_with(script: &Script, canary: Canary) -> Outcome {
 /// As [`live`], and gives the tape as well, which [`Replay`](crate::tape::Replay) reads: everything that the machine was told
 /// and said.
 pub fn record(script: &Script) -> (Outcome, String) {
-    let mut world = World::of(script);
-    world.pool().record();
-    let outcome = live_in(&mut world, script);
-    let tape = world.pool().take_tape();
+    let mut tape = String::new();
+    let outcome = record_onto(&mut tape, script, None);
     (outcome, tape)
+}
+
+/// As [`record`], onto a tape of the caller's, with a bug planted if one is given. Where the machine panics, the tape has
+/// everything up to then, its last line being what the machine was told.
+pub fn record_onto(tape: &mut String, script: &Script, canary: Option<Canary>) -> Outcome {
+    let world = World::of(script);
+    let mut taped = Taped { world, tape };
+    taped.world.pool().record();
+    if let Some(canary) = canary {
+        taped.world.pool().plant(canary);
+    }
+    live_in(&mut taped.world, script)
+}
+
+/// A world whose tape is handed over however its life ends.
+struct Taped<'t> {
+    world: World,
+    tape: &'t mut String,
+}
+
+impl Drop for Taped<'_> {
+    fn drop(&mut self) {
+        self.tape.push_str(&self.world.pool().take_tape());
+    }
 }
 
 fn live_in(world: &mut World, script: &Script) -> Outcome {
@@ -136,3 +158,41 @@ pub fn replay(script: &str) {
 
 /// How many lines before a breach are shown.
 const DECISIONS: usize = 60;
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Size, draw};
+    use super::*;
+    use core::panic::AssertUnwindSafe;
+    use std::panic::{catch_unwind, resume_unwind};
+
+    #[test]
+    fn a_tape_outlives_a_panic() {
+        let script = draw(1, Size::Small);
+        let (_, whole) = record(&script);
+        let mut tape = String::new();
+        let life = || {
+            let mut taped = Taped {
+                world: World::of(&script),
+                tape: &mut tape,
+            };
+            taped.world.pool().record();
+            taped.world.happen(&script.scenes[0].event);
+            resume_unwind(alloc::boxed::Box::new("a bug"));
+        };
+        assert!(catch_unwind(AssertUnwindSafe(life)).is_err());
+        assert!(tape.lines().count() > 1, "{tape}");
+        assert!(whole.starts_with(&tape), "{tape}");
+    }
+
+    #[test]
+    fn a_tape_is_of_the_life_with_the_canary() {
+        let script = draw(1, Size::Small);
+        let mut tape = String::new();
+        let outcome = record_onto(&mut tape, &script, Some(Canary::Miscounted));
+        assert_eq!(outcome, live_with(&script, Canary::Miscounted));
+        let (whole, all) = record(&script);
+        assert_eq!((whole.breach, outcome.breach.is_some()), (None, true));
+        assert!(tape.len() < all.len(), "life ends with the breach");
+    }
+}

@@ -49,7 +49,7 @@ mod tests;
 pub use books::Place;
 pub use canary::Canary;
 pub use draw::{Size, draw};
-pub use life::{Failure, Outcome, live, live_with, record, replay};
+pub use life::{Failure, Outcome, live, live_with, record, record_onto, replay};
 pub use script::{
     Answer, Client, Conduct, End, Habits, Happening, Hook, Named, Scene, Script, ScriptError,
 };

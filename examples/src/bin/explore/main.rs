@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use clap::Parser;
-use qorb_core::explore::{World, worlds};
+use qorb_core::explore::{SmallWorld, worlds};
 
 use report::Screen;
 use search::{Limits, Outcome};
@@ -26,7 +26,7 @@ struct Options {
     #[arg(value_name = "WORLD")]
     worlds: Vec<String>,
 
-    /// Minutes that it may take, shared by the worlds
+    /// Minutes that it may take; half of them are for `full`, and the others share the rest
     #[arg(long, default_value_t = 5.0, value_name = "MINUTES")]
     minutes: f64,
 
@@ -54,14 +54,18 @@ fn main() -> anyhow::Result<ExitCode> {
         .map_or_else(thread::available_parallelism, Ok)?;
 
     let screen = Screen::new();
-    let end = Instant::now() + Duration::from_secs_f64(60.0 * options.minutes);
+    let time = Duration::from_secs_f64(60.0 * options.minutes);
+    let end = Instant::now() + time;
+    let kept = if worlds.iter().any(is_full) {
+        time / 2
+    } else {
+        Duration::ZERO
+    };
     let mut outcomes: Vec<Outcome> = Vec::new();
     for (at, world) in worlds.iter().enumerate() {
-        // What one world leaves of its time is the others'.
         let rest = end.saturating_duration_since(Instant::now());
-        let left = u32::try_from(worlds.len() - at)?;
         let limits = Limits {
-            time: rest / left,
+            time: share(rest, kept, &worlds[at..]),
             gib: options.memory_gib,
             threads: threads.get(),
         };
@@ -79,7 +83,23 @@ fn main() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn chosen(names: &[String]) -> anyhow::Result<Vec<World>> {
+/// What the first of these worlds gets of the time that is left: a part of what is not kept for `full`, which comes last.
+fn share(rest: Duration, kept: Duration, left: &[SmallWorld]) -> Duration {
+    let others = left.iter().filter(|world| !is_full(world)).count();
+    match u32::try_from(others) {
+        Ok(0) => rest,
+        Ok(others) => rest.saturating_sub(kept) / others,
+        Err(_) => Duration::ZERO,
+    }
+}
+
+/// Whether it is the one that has everything, and most states.
+fn is_full(world: &SmallWorld) -> bool {
+    world.name == worlds::full().name
+}
+
+/// The worlds of these names, or all; `full` is the last.
+fn chosen(names: &[String]) -> anyhow::Result<Vec<SmallWorld>> {
     let mut all = worlds::all();
     let known: Vec<&str> = all.iter().map(|world| world.name).collect();
     let known = known.join(", ");
@@ -91,5 +111,33 @@ fn chosen(names: &[String]) -> anyhow::Result<Vec<World>> {
     if !names.is_empty() {
         all.retain(|world| names.iter().any(|name| name == world.name));
     }
+    all.sort_by_key(is_full);
     Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn full_has_half_of_the_time_and_what_others_leave() -> anyhow::Result<()> {
+        let (kept, worlds) = (Duration::from_secs(150), chosen(&[])?);
+        let mut rest = 2 * kept;
+        for at in 0..9 {
+            let time = share(rest, kept, &worlds[at..]);
+            assert!(time.abs_diff(kept / 9) < Duration::from_millis(1));
+            rest -= time;
+        }
+        assert_eq!(share(2 * kept, kept, &worlds[9..]), 2 * kept);
+        Ok(())
+    }
+
+    #[test]
+    fn full_comes_last() -> anyhow::Result<()> {
+        let names = |chosen: Vec<SmallWorld>| chosen.into_iter().map(|it| it.name);
+        assert_eq!(names(chosen(&[])?).next_back(), Some("full"));
+        let two = ["full", "turns"].map(str::to_owned);
+        assert!(names(chosen(&two)?).eq(["turns", "full"]));
+        Ok(())
+    }
 }

@@ -8,7 +8,7 @@ use comfy_table::{CellAlignment, LineStyle, Table};
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use qorb_core::explore::Explorer;
 
-use crate::search::Outcome;
+use crate::search::{End, Outcome};
 
 /// A live view on a terminal; a line for each level where there is none.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ pub(crate) fn table(outcomes: &[Outcome]) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING.header_separator(LineStyle::none().fill('─').junction('─')));
     table.set_header([
-        "world", "states", "depth", "moves", "moves/s", "calms", "MiB", "seconds", "promises",
+        "world", "states", "depth", "moves", "moves/s", "calms", "MiB", "seconds", "until",
     ]);
     for outcome in outcomes {
         table.add_row(cells(outcome));
@@ -85,28 +85,29 @@ pub(crate) fn table(outcomes: &[Outcome]) -> String {
     }
     let sum = |of: fn(&Outcome) -> u64| HumanCount(outcomes.iter().map(of).sum());
     format!(
-        "{}\n{} states, {} moves, and no promise was broken.",
+        "{}\n{} states, {} moves, and no promise was broken. Moves of which not every draw was made: {}.",
         table.trim_fmt(),
         sum(|it| it.states as u64),
         sum(|it| it.transitions),
+        sum(|it| it.cut),
     )
 }
 
 fn cells(outcome: &Outcome) -> [String; 9] {
-    let depth = if outcome.complete {
-        format!("{}, which is all", outcome.depth)
-    } else {
-        outcome.depth.to_string()
+    let until = match outcome.end {
+        End::Complete => "nothing new",
+        End::Time => "time",
+        End::Memory => "memory",
     };
     [
         outcome.world.to_owned(),
         HumanCount(outcome.states as u64).to_string(),
-        depth,
+        outcome.depth.to_string(),
         HumanCount(outcome.transitions).to_string(),
         HumanCount(per_second(outcome.transitions, outcome.time)).to_string(),
         HumanCount(outcome.calms).to_string(),
         (outcome.bytes >> 20).to_string(),
         format!("{:.1}", outcome.time.as_secs_f64()),
-        "kept".to_owned(),
+        until.to_owned(),
     ]
 }

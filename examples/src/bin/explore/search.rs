@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use qorb_core::explore::{Batch, Explorer, Finding, World};
+use qorb_core::explore::{Batch, Explorer, Finding, SmallWorld};
 
 use crate::report::Screen;
 
@@ -24,48 +24,66 @@ pub(crate) struct Outcome {
     pub(crate) world: &'static str,
     /// All states up to this depth were found.
     pub(crate) depth: usize,
-    /// And there are no others.
-    pub(crate) complete: bool,
+    pub(crate) end: End,
     pub(crate) states: usize,
     pub(crate) transitions: u64,
+    /// Moves of which not every draw was made.
+    pub(crate) cut: u64,
     pub(crate) calms: u64,
     pub(crate) bytes: usize,
     pub(crate) time: Duration,
 }
 
+/// Why it went no deeper.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum End {
+    /// There was nothing that had not been seen.
+    Complete,
+    Time,
+    Memory,
+}
+
 /// Goes deeper until a limit is reached, or there is nothing new.
 pub(crate) fn explore(
-    world: &World,
+    world: &SmallWorld,
     limits: &Limits,
     screen: &Screen,
 ) -> Result<Outcome, Box<Finding>> {
     let began = Instant::now();
     let mut explorer = Explorer::new(world)?;
-    let mut go_on = true;
-    while explorer.frontier() > 0 && go_on {
+    let mut end = End::Complete;
+    while explorer.frontier() > 0 && end == End::Complete {
         let mut at = 0;
-        while at < explorer.frontier() && go_on {
+        while at < explorer.frontier() && end == End::Complete {
             let round = at..(at + ROUND).min(explorer.frontier());
             at = round.end;
-            for batch in expand(&explorer, round, limits.threads)? {
+            let batches = expand(&explorer, round, limits.threads);
+            for batch in batches.map_err(|finding| explorer.earliest(*finding))? {
                 explorer.absorb(batch);
             }
             screen.show(&explorer, world.name, at, began.elapsed());
-            // The table of what was seen may be about to double.
-            let soon = 2.0 * gib(explorer.memory());
-            go_on = began.elapsed() < limits.time && soon < limits.gib;
+            if limits.gib <= 2.0 * gib(explorer.memory()) {
+                // The table of what was seen may be about to double.
+                end = End::Memory;
+            } else if limits.time <= began.elapsed() {
+                end = End::Time;
+            }
         }
         if at == explorer.frontier() {
             explorer.end_level();
             screen.level(&explorer, world.name, began.elapsed());
         }
     }
+    if explorer.frontier() == 0 {
+        end = End::Complete;
+    }
     Ok(Outcome {
         world: world.name,
         depth: explorer.depth(),
-        complete: explorer.frontier() == 0,
+        end,
         states: explorer.states(),
         transitions: explorer.transitions(),
+        cut: explorer.cut(),
         calms: explorer.calms(),
         bytes: explorer.memory(),
         time: began.elapsed(),
@@ -115,7 +133,7 @@ fn gib(bytes: usize) -> f64 {
 }
 
 /// So many states are expanded before what was found is entered.
-const ROUND: usize = 16 * 1024;
+const ROUND: usize = 4 * 1024;
 
 /// And so many by one thread at a time.
 const PART: usize = 256;

@@ -77,7 +77,7 @@ impl Crew {
             let script = sim::draw(seed, self.size);
             own.lives += 1;
             match verdict::outcome(&script, self.canary) {
-                Ok(outcome) if outcome.breach.is_none() => {
+                Ok(outcome) => {
                     own.inputs += outcome.inputs;
                     own.tally.add(&outcome.tally);
                     let lives = progress.lives.fetch_add(1, Ordering::Relaxed) + 1;
@@ -86,12 +86,11 @@ impl Crew {
                         tell(lives, inputs + outcome.inputs);
                     }
                 }
-                broken => {
+                Err(trouble) => {
                     progress.failures.fetch_add(1, Ordering::Relaxed);
-                    let what = verdict::words(broken);
-                    let what = format!("seed {seed}: {what}");
-                    own.failures
-                        .push(verdict::explain(script, what, self.canary));
+                    let mut failure = verdict::explain(&script, &trouble, self.canary);
+                    failure.what = format!("seed {seed}: {}", failure.what);
+                    own.failures.push(failure);
                 }
             }
         }

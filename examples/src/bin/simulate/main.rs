@@ -101,32 +101,32 @@ impl Options {
 fn main() -> anyhow::Result<ExitCode> {
     let options = Options::parse();
     ensure!(options.seeds > 0, "--seeds is 0, but must be at least 1");
+    let canary = options.canary()?;
+    verdict::hush();
     if let Some(file) = &options.tape {
         let script = options.script.clone();
         let script = script.unwrap_or_else(|| sim::draw(options.first, options.size.into()));
-        let (_, tape) = sim::record(&script);
+        // What went wrong there is told below.
+        let (_, tape) = verdict::tape(&script, canary);
         fs::write(file, tape).with_context(|| format!("{}: cannot be written", file.display()))?;
     }
-    // What panics is told as what it broke.
-    std::panic::set_hook(Box::new(|_| {}));
     match &options.script {
-        Some(script) => Ok(one(script)),
+        Some(script) => Ok(one(script, canary)),
         None if options.decisions => decisions(&options),
-        None => many(&options),
+        None => Ok(many(&options, canary)),
     }
 }
 
 /// One life, told from its end.
-fn one(script: &Script) -> ExitCode {
-    match verdict::broken(script, None) {
-        None => {
-            let outcome = sim::live(script);
+fn one(script: &Script, canary: Option<Canary>) -> ExitCode {
+    match verdict::outcome(script, canary) {
+        Ok(outcome) => {
             println!("✓ every promise was kept, {} inputs", outcome.inputs);
             println!("{}", outcome.tally);
             ExitCode::SUCCESS
         }
-        Some(what) => {
-            println!("✗ {}", verdict::explain(script.clone(), what, None));
+        Err(trouble) => {
+            println!("✗ {}", verdict::explain(script, &trouble, canary));
             ExitCode::FAILURE
         }
     }
@@ -148,14 +148,14 @@ fn decisions(options: &Options) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn many(options: &Options) -> anyhow::Result<ExitCode> {
+fn many(options: &Options, canary: Option<Canary>) -> ExitCode {
     let began = Instant::now();
     let cores = thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
     let threads = options.threads.unwrap_or(cores).get();
     let crew = Crew {
         seeds: options.first..options.first.saturating_add(options.seeds),
         size: options.size.into(),
-        canary: options.canary()?,
+        canary,
         most_failures: options.failures.max(1),
     };
     let bar = progress_bar(options.seeds);
@@ -166,11 +166,11 @@ fn many(options: &Options) -> anyhow::Result<ExitCode> {
     });
     bar.finish_and_clear();
     report(options, &found, began.elapsed());
-    Ok(if found.failures.is_empty() {
+    if found.failures.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
-    })
+    }
 }
 
 /// Drawn on a terminal only.
