@@ -6,14 +6,16 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use qorb_core::sim::{Fault, Tally};
 
-/// How often each transition, output, refusal, wake-up and fault was seen, and each pair of faults.
+/// How often each state, transition, output, refusal, wake-up and fault was seen, and each pair of faults.
 pub(crate) fn table(tally: &Tally) -> String {
+    let states = tally.states().map(|(it, count)| (it.to_string(), count));
     let transitions = tally.transitions();
     let transitions = transitions.map(|((old, new), count)| (format!("{old} → {new}"), count));
     let outputs = tally.outputs().map(|(it, count)| (it.to_owned(), count));
     let refusals = tally.refusals().map(|(it, count)| (words(it), count));
     let wakeups = tally.wakeups().map(|(it, count)| (it.to_owned(), count));
     [
+        list("a slot was", states),
         list("a slot went from", transitions),
         list("the machine said", outputs),
         list("it refused for", refusals),

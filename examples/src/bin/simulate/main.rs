@@ -73,7 +73,7 @@ enum Size {
     /// Up to 8 slots on up to 5 backends
     #[default]
     Small,
-    /// Up to 1,000 slots on up to 200 backends
+    /// More than 500 and up to 1,000 slots on up to 200 backends
     Large,
 }
 
