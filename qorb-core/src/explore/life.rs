@@ -214,7 +214,9 @@ impl Life {
     }
 
     fn moves_of_time(&self, world: &SmallWorld, moves: &mut Vec<Move>) {
-        if !self.behind {
+        // A time that the machine has not been told cannot be taken back: what it was compared with is not in the form.
+        let told = self.watched.machine().now() == self.watched.now();
+        if told && !self.behind {
             moves.push(Move::Back);
         }
         let Some(at) = self.deadline() else {
