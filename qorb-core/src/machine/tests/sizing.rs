@@ -446,3 +446,41 @@ fn a_claim_that_makes_a_trial_wanted_says_that_there_is_something_to_do() {
     pool.timeout();
     pool.expect(&["connect b#3"]);
 }
+
+#[test]
+fn the_only_backend_is_probed_beside_what_a_client_holds_of_one_that_has_gone() {
+    let policy = Policy {
+        max_slots: 2,
+        spares_wanted: 1,
+        ..small()
+    };
+    let mut pool = Pool::connected_to(policy, &["gone"]);
+    let _held = pool.claim();
+    pool.backends(&["a"]);
+    let connects = pool.live(ms(1_000), ms(1), &|_, _| Some(false));
+    assert!(connects["a"] > 2, "{connects:?}");
+}
+
+#[test]
+fn trials_leave_one_of_the_slots_for_what_is_unproven_to_probes() {
+    let policy = Policy {
+        max_slots: 4,
+        spares_wanted: 4,
+        ..small()
+    };
+    let mut pool = Pool::new(policy);
+    pool.backends(&["a", "dead"]);
+    let works = |name: &str, _| match name {
+        "a" => Some(true),
+        "dead" => Some(false),
+        _ => None,
+    };
+    pool.live(ms(100), ms(1), &works);
+    pool.expect_spread(&[("a", 3), ("dead", 1)]);
+    pool.backends(&["a", "dead", "new", "other"]);
+    pool.live(ms(9_950), ms(1), &works);
+    pool.expect_spread(&[("a", 2), ("dead", 1), ("new", 1), ("other", 0)]);
+    pool.backends(&["a", "new", "other"]);
+    pool.live(ms(50), ms(1), &works);
+    pool.expect_spread(&[("a", 2), ("new", 1), ("other", 1)]);
+}
