@@ -484,3 +484,13 @@ fn trials_leave_one_of_the_slots_for_what_is_unproven_to_probes() {
     pool.live(ms(50), ms(1), &works);
     pool.expect_spread(&[("a", 2), ("new", 1), ("other", 1)]);
 }
+
+#[test]
+fn newcomers_are_left_in_peace_as_long_as_each_that_works_has_no_more_than_one_slot() {
+    let mut pool = Pool::connected_to(small(), &["a", "b"]);
+    pool.backends(&["a", "b", "new"]);
+    pool.expect(&[]);
+    pool.expect_spread(&[("a", 1), ("b", 1), ("new", 0)]);
+    let _held = pool.claim();
+    pool.expect(&["connect new#3"]);
+}
