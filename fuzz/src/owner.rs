@@ -11,7 +11,7 @@ use qorb_core::io::{
 use qorb_core::sim::{Place, Watched};
 use qorb_core::time::Instant;
 
-use crate::{Script, Step, millis};
+use crate::{Birth, Step, millis};
 
 /// An owner who knows only what the books say that [`Watched`] keeps, and stops at the first promise that is broken.
 pub(crate) struct Owner {
@@ -25,14 +25,14 @@ pub(crate) struct Owner {
 
 impl Owner {
     /// Lives through a script, and then through the calm after it. Gives what the machine put out, a line each.
-    pub(crate) fn live_through(script: &Script) -> Vec<String> {
-        let policy = script
+    pub(crate) fn live_through(birth: &Birth, steps: &[Step]) -> Vec<String> {
+        let policy = birth
             .policy()
             .check()
             .expect("a policy that can be carried out");
         let now = Instant::EPOCH;
         let mut owner = Self {
-            pool: Watched::new(policy, script.hooks(), Dice::seeded(script.seed), now),
+            pool: Watched::new(policy, birth.hooks(), Dice::seeded(birth.seed), now),
             now,
             stale: Vec::new(),
             ended: false,
@@ -43,7 +43,7 @@ impl Owner {
             weights: 0,
             priorities: 0,
         });
-        for step in script.steps.iter().take(MOST_STEPS) {
+        for step in steps {
             owner.step(step);
         }
         owner.calm();
@@ -367,6 +367,3 @@ fn backend(name: &str) -> Backend {
     let port = name.bytes().map(u16::from).sum();
     Backend::new(([127, 0, 0, 1], port).into()).named(name)
 }
-
-/// A longer script says nothing new.
-const MOST_STEPS: usize = 1_000;
