@@ -15,7 +15,8 @@ impl Model {
         self.now = now;
         self.cause = cause;
         self.rebalanced = false;
-        (self.served, self.refused, self.closed) = (None, None, false);
+        (self.asking, self.served, self.refused) = (None, None, None);
+        self.closed = false;
         // One that is older than any wait has proved to work, whether that was noticed or not.
         let long = self.policy.set_config.max_connection_backoff;
         for slot in &mut self.slots {

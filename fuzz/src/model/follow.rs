@@ -100,6 +100,7 @@ impl Model {
                 self.totals.claims += 1;
                 assert_eq!(claim, self.totals.claims, "claims are numbered from 1");
                 self.terms.push(super::pool::Terms::default());
+                self.asking = Some(claim);
             }
             Tale::Served { claim, slot } => {
                 self.totals.granted += 1;
@@ -151,8 +152,9 @@ impl Model {
     pub(super) fn is_served(&mut self, claim: u64, slot: u64, wants: &mut Vec<Want>) {
         let at = self.known(slot);
         assert_eq!(self.slots[at].stage, Stage::Claimed(Hand::Nobody));
+        assert!(!self.terms_of(claim).ended, "promise 4: claim {claim}");
         let Some(first) = self.queue.first().copied() else {
-            return;
+            return assert_eq!(self.asking, Some(claim), "nobody else asks");
         };
         assert_eq!(claim, first.number, "promise 5");
         self.queue.remove(0);
@@ -172,6 +174,7 @@ impl Model {
         self.totals.refused += 1;
         self.refused = Some(refusal);
         self.seen.insert(Sight::Refused(refusal));
+        self.claim_ends(claim);
         let terms = self.terms_of(claim);
         if let Some(at) = self.queue.iter().position(|it| it.number == claim) {
             match refusal {
@@ -186,7 +189,7 @@ impl Model {
             _ => false,
         });
         let Some(at) = acquiring else {
-            return; // It has just asked.
+            return assert_eq!(self.asking, Some(claim), "nobody else asks");
         };
         let why = if self.ended {
             Refusal::Terminated

@@ -78,6 +78,7 @@ impl Pair {
 
     /// Does what the call put off, and compares.
     pub(super) fn finish(&mut self) {
+        self.model.asking = None;
         for _ in 0..MOST_ROUNDS {
             if !self.machine.needs_time() {
                 break;

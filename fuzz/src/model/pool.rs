@@ -44,6 +44,8 @@ pub(super) struct Model {
     /// The call that is being followed, and what it has brought so far.
     pub(super) cause: Cause,
     pub(super) rebalanced: bool,
+    /// The claim that asks in this call.
+    pub(super) asking: Option<u64>,
     pub(super) served: Option<u64>,
     pub(super) refused: Option<Refusal>,
     /// Some connection ended in this call that had not broken.
@@ -222,6 +224,8 @@ pub(super) struct Terms {
     pub(super) until: Option<Instant>,
     pub(super) patient: bool,
     pub(super) retried: bool,
+    /// It has been granted for good, refused, or cancelled.
+    pub(super) ended: bool,
 }
 
 /// What must become of a claim.
@@ -253,6 +257,7 @@ impl Model {
             stats: Stats::default(),
             cause: Cause::Other,
             rebalanced: false,
+            asking: None,
             served: None,
             refused: None,
             closed: false,
@@ -324,6 +329,7 @@ impl Model {
 
     /// A claim's time runs from the first call that could not finish at once.
     fn start_clock(&mut self, number: u64, patience: Patience) -> Terms {
+        self.asking = Some(number);
         let (now, long) = (self.now, self.policy.claim_timeout);
         let terms = self.terms_mut(number);
         if !terms.running {
@@ -416,6 +422,14 @@ impl Model {
             Some(it) if self.cause == Cause::Claim => (it.recent_failures, it.recent_failures),
             _ => (0, self.backends[at].failures.len()),
         }
+    }
+
+    /// Promise 4: a claim ends once.
+    #[track_caller]
+    pub(super) fn claim_ends(&mut self, number: u64) {
+        let ended = &mut self.terms_mut(number).ended;
+        assert!(!*ended, "promise 4: claim {number} ends again");
+        *ended = true;
     }
 
     pub(super) fn terms_of(&self, number: u64) -> Terms {
