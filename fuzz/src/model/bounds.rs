@@ -7,7 +7,7 @@ use qorb_core::stats::{BackendStats, Stats};
 use qorb_core::time::Instant;
 
 use super::follow::{Cause, later};
-use super::pool::{Model, Slot, Stage};
+use super::pool::{Model, Slot, Stage, Tick};
 
 impl Model {
     /// Before a call at `now`.
@@ -32,6 +32,7 @@ impl Model {
         self.recount(&stats);
         self.caps_hold(&stats);
         if self.rebalanced {
+            self.tick_closed_surplus(&stats);
             self.mark(&stats);
         }
         self.stats = stats;
@@ -163,6 +164,27 @@ impl Model {
         }
     }
 
+    /// A tick closes what a backend has beyond its share, and nothing else; but what a lowered cap forbids ends, too.
+    fn tick_closed_surplus(&self, stats: &Stats) {
+        if self.shares_move {
+            return;
+        }
+        let (cap, each) = (self.policy.max_slots, self.policy.set_config.max_count);
+        for said in &stats.backends {
+            let at = self
+                .member(&said.backend)
+                .expect("a backend that was named");
+            let Tick { slots, closed } = self.backends[at].tick;
+            let beyond = self.stats.total_slots > cap || self.backends[at].slots_before > each;
+            let lowered = self.cause == Cause::Policy && beyond;
+            let surplus = slots.saturating_sub(said.share);
+            assert!(
+                lowered || closed <= surplus,
+                "{closed} of {slots} end at a tick: {said:?}"
+            );
+        }
+    }
+
     /// What a tick could not close at once may have to end when it is free.
     fn mark(&mut self, stats: &Stats) {
         for said in &stats.backends {
@@ -243,7 +265,7 @@ impl Model {
     }
 
     /// Nothing speaks against the backend, and it has connected.
-    fn is_clean(&self, at: usize) -> bool {
+    pub(super) fn is_clean(&self, at: usize) -> bool {
         let it = &self.backends[at];
         it.named && it.has_connected && !it.blemished
     }

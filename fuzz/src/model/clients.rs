@@ -262,9 +262,10 @@ impl Pair {
         let cause = Cause::Recycling(id);
         self.begin(cause);
         let job = self.call(cause, |machine, tales| machine.recycling(now, id, tales));
-        let slot = &mut self.model.slots[at];
-        assert!(job.is_some_and(|it| it.slot == id) && matches!(slot.stage, Stage::Recycling(_)));
-        slot.job = job;
+        let stage = self.model.slots[at].stage;
+        assert!(matches!(stage, Stage::Recycling(_)), "{stage:?}");
+        self.model
+            .begins(at, job.expect("a connection that was held"));
         self.finish();
     }
 

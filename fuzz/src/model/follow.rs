@@ -9,7 +9,7 @@ use qorb_core::io::{Abort, Output, Refusal, Returned};
 use qorb_core::time::Instant;
 
 use super::Sight;
-use super::pool::{Hand, Member, Model, Stage};
+use super::pool::{Hand, Member, Model, Stage, Tick};
 use super::tale::{Tale, Why};
 
 /// What was said to the machine.
@@ -46,7 +46,8 @@ pub(super) enum Answer {
 pub(super) enum Want {
     Connect(u64),
     Check(u64),
-    Abort(u64, Why),
+    /// The work under way when it was told, if its name was known by then.
+    Abort(u64, Why, Option<JobId>),
     Close(u64),
     Grant(ClaimId, u64),
     Refuse(ClaimId, Refusal),
@@ -165,9 +166,21 @@ impl Model {
     }
 
     /// A tick: what cannot be closed at once may have to when it is free. What was to end before is judged afresh.
+    ///
+    /// A large update makes a tick wait for its end; those here are so small that they are applied in one go.
     pub(super) fn rebalance(&mut self) {
+        let is_due = match self.cause {
+            Cause::Timeout => self.rebalance_at.is_some_and(|it| it <= self.now),
+            cause => cause == Cause::Policy && !self.rebalanced,
+        };
+        assert!(is_due, "a tick by {:?}", self.cause);
         self.rebalanced = true;
         self.rebalance_at = self.now.after(self.policy.rebalance_interval);
+        for at in 0..self.backends.len() {
+            let slots = self.live(at);
+            self.backends[at].tick = Tick { slots, closed: 0 };
+        }
+        self.shares_move = false;
     }
 
     pub(super) fn claim_failed(&mut self, claim: u64, refusal: Refusal, wants: &mut Vec<Want>) {
@@ -292,25 +305,29 @@ impl Model {
                 let member: &Member = &self.backends[self.slots[at].backend];
                 assert!(slot == *number && **backend == member.backend, "{output:?}");
                 assert!(id_of(slot).is_none_or(|it| it == job.slot), "{output:?}");
-                (self.slots[at].id, self.slots[at].job) = (Some(job.slot), Some(*job));
+                self.slots[at].id = Some(job.slot);
+                self.begins(at, *job);
             }
             (Want::Check(slot), Output::Check { job }) => {
                 assert_eq!(id_of(slot), Some(job.slot));
-                let at = self.known(slot);
-                self.slots[at].job = Some(*job);
+                self.begins(self.known(slot), *job);
             }
-            (Want::Abort(slot, why), Output::Abort { job, why: told }) => {
+            (Want::Abort(slot, why, stopped), Output::Abort { job, why: told }) => {
                 let told = match *told {
                     Abort::Timeout(given) => Why::Timeout(given),
                     Abort::Unwanted => Why::Unwanted,
                 };
-                assert_eq!((id_of(slot), why), (Some(job.slot), told), "{output:?}");
+                // What began in this very call has been named by the output that began it.
+                let stopped = stopped.or(self.slots[self.known(slot)].job);
+                assert_eq!((Some(*job), told), (stopped, why), "{output:?}");
+                assert_eq!(id_of(slot), Some(job.slot), "{output:?}");
             }
             (Want::Close(number), Output::Close { slot, job }) => {
                 assert_eq!(id_of(number), Some(*slot), "{output:?}");
                 assert_eq!(job.is_some(), self.hooks.close, "{output:?}");
-                let at = self.known(number);
-                self.slots[at].job = *job;
+                if let Some(job) = *job {
+                    self.begins(self.known(number), job);
+                }
             }
             (Want::Grant(id, number), Output::Grant { claim, slot }) => {
                 assert_eq!((id, id_of(number)), (*claim, Some(*slot)));
@@ -320,6 +337,15 @@ impl Model {
             }
             _ => panic!("{output:?}, not {want:?}"),
         }
+    }
+}
+
+impl Model {
+    /// The slot's work has a name, which none has had before.
+    pub(super) fn begins(&mut self, at: usize, job: JobId) {
+        assert_eq!(self.slots[at].id, Some(job.slot));
+        assert!(self.jobs.insert(job), "{job:?} is not new");
+        self.slots[at].job = Some(job);
     }
 }
 

@@ -256,6 +256,7 @@ impl Model {
             _ => false,
         };
         let backend = self.slots[at].backend;
+        self.tick_ends(at);
         match self.slots[at].stage {
             Stage::Waiting(from, _) => {
                 let failures = self.slots[at].failures.1;
@@ -272,13 +273,15 @@ impl Model {
             _ => {}
         }
         if matches!(self.slots[at].stage, Stage::Attempting(_)) {
+            let job = self.slots[at].job;
             assert!(
-                wants.contains(&Want::Abort(number, Why::Unwanted)),
+                wants.contains(&Want::Abort(number, Why::Unwanted, job)),
                 "an attempt ends without a word"
             );
         }
         let detached = matches!(self.cause, Cause::Returned(_, Returned::Detached));
         if closes {
+            self.slots[at].job = None;
             wants.push(Want::Close(number));
         }
         let connected = old.is_connected();
@@ -290,6 +293,20 @@ impl Model {
         };
         if self.slots[at].stage == Stage::Ended && (closes || detached) {
             self.leaves_a_place(backend);
+        }
+    }
+
+    /// What nobody holds and nobody works on may have ended because of a tick in this call, and so may a connect to a backend
+    /// that nothing speaks against. To others ever fewer or more connects may be made: that has rules of its own.
+    fn tick_ends(&mut self, at: usize) {
+        let slot = &self.slots[at];
+        let for_it = match slot.stage {
+            Stage::Idle(..) => slot.expires.0 > self.now,
+            Stage::Waiting(..) | Stage::Attempting(_) => self.is_clean(slot.backend),
+            _ => false,
+        };
+        if self.rebalanced && for_it && !self.is_gone(at) {
+            self.backends[slot.backend].tick.closed += 1;
         }
     }
 

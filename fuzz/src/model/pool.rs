@@ -1,5 +1,6 @@
 //! The model's books, and what it decides by itself: who is served, who waits, who is refused, and why.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use qorb_core::backend::Backend;
@@ -27,6 +28,8 @@ pub(super) struct Model {
     /// Every backend ever named, in the order they first came.
     pub(super) backends: Vec<Member>,
     pub(super) slots: Vec<Slot>,
+    /// All work there has ever been.
+    pub(super) jobs: BTreeSet<JobId>,
     /// Who waits, in the order in which they are to be served.
     pub(super) queue: Vec<Claim>,
     /// What is known of each claim ever asked for, by number.
@@ -44,6 +47,8 @@ pub(super) struct Model {
     /// The call that is being followed, and what it has brought so far.
     pub(super) cause: Cause,
     pub(super) rebalanced: bool,
+    /// Something failed after the tick, so that shares are not those by which it judged.
+    pub(super) shares_move: bool,
     /// The claim that asks in this call.
     pub(super) asking: Option<u64>,
     pub(super) served: Option<u64>,
@@ -86,6 +91,16 @@ pub(super) struct Member {
     pub(super) hidden_until: Instant,
     /// How many it had when its cap was lowered, or fewer if they have become fewer since.
     pub(super) slots_before: usize,
+    pub(super) tick: Tick,
+}
+
+/// What the last tick found and did.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Tick {
+    /// How many slots the backend had, goodbyes aside.
+    pub(super) slots: usize,
+    /// How many of them ended for no other reason.
+    pub(super) closed: usize,
 }
 
 impl Member {
@@ -106,6 +121,7 @@ impl Member {
             hidden: 0,
             hidden_until: Instant::EPOCH,
             slots_before: 0,
+            tick: Tick::default(),
         }
     }
 
@@ -248,6 +264,7 @@ impl Model {
             told: now,
             backends: Vec::new(),
             slots: Vec::new(),
+            jobs: BTreeSet::new(),
             queue: Vec::new(),
             terms: Vec::new(),
             totals: Totals::default(),
@@ -257,6 +274,7 @@ impl Model {
             stats: Stats::default(),
             cause: Cause::Other,
             rebalanced: false,
+            shares_move: false,
             asking: None,
             served: None,
             refused: None,
@@ -460,6 +478,13 @@ impl Model {
     pub(super) fn by_job(&self, job: JobId) -> Option<usize> {
         let mut slots = self.slots.iter();
         slots.position(|it| it.job == Some(job) && it.stage.due().is_some())
+    }
+
+    /// How many slots the backend has, goodbyes aside.
+    pub(super) fn live(&self, backend: usize) -> usize {
+        let own = self.slots.iter().filter(|it| it.backend == backend);
+        let live = own.filter(|it| it.stage.state() != State::Terminated);
+        live.count() + self.backends[backend].hidden
     }
 
     /// The latest entry of that backend.

@@ -110,7 +110,7 @@ impl Model {
                     [due.given, in_force].contains(&given),
                     "{due:?} took {given:?}"
                 );
-                wants.push(Want::Abort(slot.number, why));
+                wants.push(Want::Abort(slot.number, why, slot.job));
             }
             _ => assert_eq!(
                 slot.job.map(|it| Cause::Answer(it, answer)),
@@ -130,7 +130,7 @@ impl Model {
             "slot {number}'s {:?} is stopped",
             slot.stage
         );
-        wants.push(Want::Abort(number, Why::Unwanted));
+        wants.push(Want::Abort(number, Why::Unwanted, slot.job));
     }
 
     /// The connection was lost: its client or its work said so.
@@ -169,6 +169,7 @@ impl Model {
 
     /// It has no connection any more, or got none, and waits: each failure in a row doubles the wait.
     pub(super) fn fails(&mut self, at: usize, was_connected: bool) {
+        self.shares_move = true;
         let set = &self.policy.set_config;
         let longest = set.max_connection_backoff;
         let wait = |failures: u32| {
