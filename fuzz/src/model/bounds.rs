@@ -3,9 +3,10 @@
 
 use qorb_core::io::Wakeup;
 use qorb_core::slot::{self, State};
-use qorb_core::stats::{BackendStats, Stats};
+use qorb_core::stats::Stats;
 use qorb_core::time::Instant;
 
+use super::calm::envies;
 use super::follow::{Cause, later};
 use super::pool::{Model, Slot, Stage, Tick};
 
@@ -164,22 +165,26 @@ impl Model {
         }
     }
 
-    /// A tick closes what a backend has beyond its share, and nothing else; but what a lowered cap forbids ends, too.
+    /// Before the call there were more slots than the caps, which it may have lowered, let.
+    pub(super) fn were_beyond_caps(&self) -> bool {
+        let each = self.policy.set_config.max_count;
+        let mut backends = self.backends.iter();
+        self.stats.total_slots > self.policy.max_slots || backends.any(|it| it.slots_before > each)
+    }
+
+    /// A tick closes what a backend has beyond its share, and nothing else.
     fn tick_closed_surplus(&self, stats: &Stats) {
-        if self.shares_move {
+        if !self.tick_is_plain {
             return;
         }
-        let (cap, each) = (self.policy.max_slots, self.policy.set_config.max_count);
         for said in &stats.backends {
             let at = self
                 .member(&said.backend)
                 .expect("a backend that was named");
             let Tick { slots, closed } = self.backends[at].tick;
-            let beyond = self.stats.total_slots > cap || self.backends[at].slots_before > each;
-            let lowered = self.cause == Cause::Policy && beyond;
             let surplus = slots.saturating_sub(said.share);
             assert!(
-                lowered || closed <= surplus,
+                closed <= surplus,
                 "{closed} of {slots} end at a tick: {said:?}"
             );
         }
@@ -280,13 +285,10 @@ impl Model {
             let at = self.member(&it.backend).expect("a backend that was named");
             self.is_clean(at)
         });
-        let weight = |it: &BackendStats| usize::from(it.backend.weight.max(1));
         for one in clean.clone().filter(|it| it.share < most) {
-            for other in clean.clone().filter(|it| it.share > 0) {
-                let next = (2 * one.share + 1) * weight(other);
-                let last = (2 * other.share - 1) * weight(one);
-                assert!(next >= last, "promise 12: {one:?} and {other:?}");
-            }
+            let mut others = clean.clone();
+            let other = others.find(|other| envies(one, other));
+            assert_eq!(other, None, "promise 12: {one:?}");
         }
     }
 

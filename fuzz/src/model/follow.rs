@@ -180,7 +180,7 @@ impl Model {
             let slots = self.live(at);
             self.backends[at].tick = Tick { slots, closed: 0 };
         }
-        self.shares_move = false;
+        self.tick_is_plain = self.cause == Cause::Timeout || !self.were_beyond_caps();
     }
 
     pub(super) fn claim_failed(&mut self, claim: u64, refusal: Refusal, wants: &mut Vec<Want>) {

@@ -17,6 +17,7 @@
 //! and what backends that have failed, or never connected, are given: as a whole at most half, and one slot that connects for each that fails.
 
 mod bounds;
+mod calm;
 mod clients;
 mod follow;
 mod life;

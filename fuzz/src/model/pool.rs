@@ -47,8 +47,8 @@ pub(super) struct Model {
     /// The call that is being followed, and what it has brought so far.
     pub(super) cause: Cause,
     pub(super) rebalanced: bool,
-    /// Something failed after the tick, so that shares are not those by which it judged.
-    pub(super) shares_move: bool,
+    /// Nothing but the tick has made slots end: no lowered cap, and no failure that moved shares.
+    pub(super) tick_is_plain: bool,
     /// The claim that asks in this call.
     pub(super) asking: Option<u64>,
     pub(super) served: Option<u64>,
@@ -274,7 +274,7 @@ impl Model {
             stats: Stats::default(),
             cause: Cause::Other,
             rebalanced: false,
-            shares_move: false,
+            tick_is_plain: false,
             asking: None,
             served: None,
             refused: None,

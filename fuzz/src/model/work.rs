@@ -169,7 +169,7 @@ impl Model {
 
     /// It has no connection any more, or got none, and waits: each failure in a row doubles the wait.
     pub(super) fn fails(&mut self, at: usize, was_connected: bool) {
-        self.shares_move = true;
+        self.tick_is_plain = false;
         let set = &self.policy.set_config;
         let longest = set.max_connection_backoff;
         let wait = |failures: u32| {
