@@ -158,6 +158,7 @@ impl Model {
             return assert_eq!(self.asking, Some(claim), "nobody else asks");
         };
         assert_eq!(claim, first.number, "promise 5");
+        self.turn_comes(first);
         self.queue.remove(0);
         self.slots[at].stage = Stage::Claimed(Hand::Granted(first.id, claim));
         if !matches!(self.cause, Cause::Release(_)) {
@@ -229,18 +230,6 @@ impl Model {
             until == first && until.is_some_and(|it| it <= self.now),
             "promise 4: {until:?} is over at {:?}, first is {first:?}",
             self.now
-        );
-    }
-
-    /// Whose turn it is, and who has waited long, may be shed, if somebody else waits.
-    pub(super) fn may_be_shed(&self, at: usize) {
-        let claim = &self.queue[at];
-        let target = self.policy.codel.map(|it| it.target);
-        let late = target.is_some_and(|it| self.now.since(claim.since) >= it);
-        let retried = self.terms_of(claim.number).retried;
-        assert!(
-            at == 0 && self.queue.len() > 1 && late && !retried,
-            "{claim:?} is shed"
         );
     }
 

@@ -257,6 +257,9 @@ impl Model {
         };
         let backend = self.slots[at].backend;
         self.tick_ends(at);
+        if old == State::Connecting {
+            self.may_stop_connecting(at);
+        }
         match self.slots[at].stage {
             Stage::Waiting(from, _) => {
                 let failures = self.slots[at].failures.1;
@@ -293,6 +296,34 @@ impl Model {
         };
         if self.slots[at].stage == Stage::Ended && (closes || detached) {
             self.leaves_a_place(backend);
+        }
+    }
+
+    /// A connect ends if its backend has gone, at a tick, which a change of the policy is, or after a failure on it. Else
+    /// others must need the place, and nobody has to give way to whom nothing speaks against.
+    fn may_stop_connecting(&mut self, at: usize) {
+        let backend = self.slots[at].backend;
+        if self.is_gone(at) || self.rebalanced || self.failed.contains(&backend) {
+            return;
+        }
+        assert!(
+            !self.is_clean(backend),
+            "a connect is stopped by {:?}",
+            self.cause
+        );
+        self.stopped.push(backend);
+    }
+
+    /// Who had to give way did so for another: one that got a slot, or one that failed, and is probed with what it has.
+    pub(super) fn stopped_for_others(&mut self) {
+        for backend in std::mem::take(&mut self.stopped) {
+            let mut others = self.opened.union(&self.failed);
+            let other = others.any(|&it| it != backend);
+            let cause = self.cause;
+            assert!(
+                other,
+                "{cause:?} stops a connect, and nobody gets its place"
+            );
         }
     }
 

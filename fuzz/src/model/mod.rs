@@ -23,6 +23,7 @@ mod follow;
 mod life;
 mod pair;
 mod pool;
+mod shed;
 mod tale;
 mod wild;
 mod work;

@@ -12,6 +12,7 @@ use qorb_core::time::Instant;
 
 use super::follow::{Answer, Cause, later};
 use super::pool::{Hand, Member, Model, Stage};
+use super::shed::Shedding;
 use super::tale::Tales;
 use super::{Seen, Step};
 use crate::millis;
@@ -23,6 +24,8 @@ pub(super) struct Pair {
     /// Ids that mean nothing any more.
     pub(super) spent: Vec<ClaimId>,
     stale: Vec<JobId>,
+    /// Any policy goes, so that deadlines may come in storms.
+    pub(super) wild: bool,
     /// What happens is printed.
     aloud: bool,
 }
@@ -38,6 +41,7 @@ impl Pair {
             now,
             spent: Vec::new(),
             stale: Vec::new(),
+            wild: false,
             aloud,
         };
         if aloud {
@@ -242,10 +246,16 @@ impl Pair {
         self.finish();
     }
 
-    /// Time passes from deadline to deadline; if there are very many, then to the end in one go.
+    /// Time passes from deadline to deadline. If there are more than under an ordinary policy there can be, that is a storm,
+    /// or, where any policy goes, it passes to the end in one go.
     pub(super) fn pass(&mut self, time: Duration, to_the_end: bool) {
         let end = self.then(time);
-        for _ in 0..MOST_ROUNDS {
+        let most = if self.wild {
+            MOST_ROUNDS
+        } else {
+            MOST_DEADLINES
+        };
+        for _ in 0..most {
             let next = self.machine.poll_timeout().filter(|&(at, _)| at <= end);
             let Some((at, _)) = next else {
                 self.now = end;
@@ -257,6 +267,7 @@ impl Pair {
             self.now = self.now.max(at);
             self.time_out();
         }
+        assert!(self.wild, "a storm of timers until {:?}", self.now);
         self.jump_to(end);
     }
 
@@ -360,6 +371,9 @@ impl Model {
             let (least, most) = slot.intervals;
             slot.intervals = (least.min(interval), most.max(interval));
         }
+        if policy.codel != self.policy.codel {
+            self.shedding = Shedding::default();
+        }
         self.policy = policy;
     }
 
@@ -403,5 +417,7 @@ pub(super) fn choose<T: Copy>(from: &[T], n: u8) -> Option<T> {
 
 /// Time that goes on for ever ends here, a little before it can be told no more.
 const END: Instant = Instant::from_nanos(u64::MAX - 1_000_000_000_000);
+/// No wait of the model's own policies is shorter than 20 ms, most are far longer, and time never passes for longer than 66 s.
+const MOST_DEADLINES: usize = 4_000;
 /// Whatever goes on for longer than that never ends.
 pub(super) const MOST_ROUNDS: usize = 50;

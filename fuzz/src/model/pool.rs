@@ -13,6 +13,7 @@ use qorb_core::time::Instant;
 
 use super::Seen;
 use super::follow::Cause;
+use super::shed::Shedding;
 
 /// A pool in lists, which are searched from end to end each time.
 pub(super) struct Model {
@@ -39,6 +40,7 @@ pub(super) struct Model {
     pub(super) ended: bool,
     /// When time last passed in one go, so that what was due on the way was done late.
     pub(super) jumped_at: Instant,
+    pub(super) shedding: Shedding,
     /// How often a connection has come to rest, so that the one used last can be told.
     pub(super) rests: u64,
     /// What the machine said of itself after the last call.
@@ -53,6 +55,12 @@ pub(super) struct Model {
     pub(super) asking: Option<u64>,
     pub(super) served: Option<u64>,
     pub(super) refused: Option<Refusal>,
+    /// Backends with fewer connects after this call, for which another must have got a slot.
+    pub(super) stopped: Vec<usize>,
+    /// Backends that got a slot in this call.
+    pub(super) opened: BTreeSet<usize>,
+    /// Backends on which something failed in this call.
+    pub(super) failed: BTreeSet<usize>,
     /// Some connection ended in this call that had not broken.
     pub(super) closed: bool,
     /// Backends that come or go with this call, and have not been heard of yet.
@@ -84,6 +92,8 @@ pub(super) struct Member {
     pub(super) given_up_after: u32,
     /// When connections to it failed.
     pub(super) failures: Vec<Instant>,
+    /// The first of them, when it was not probed yet. Those of probes do not count.
+    pub(super) first_failure: Option<Instant>,
     pub(super) total_claims: usize,
     /// Slots that have never begun to connect: seen in counts only.
     pub(super) hidden: usize,
@@ -117,6 +127,7 @@ impl Member {
             most_failures: 0,
             given_up_after: 0,
             failures: Vec::new(),
+            first_failure: None,
             total_claims: 0,
             hidden: 0,
             hidden_until: Instant::EPOCH,
@@ -138,6 +149,7 @@ impl Member {
     pub(super) fn forget(&mut self) {
         self.has_connected = false;
         self.failures.clear();
+        self.first_failure = None;
         self.total_claims = 0;
     }
 }
@@ -270,6 +282,7 @@ impl Model {
             totals: Totals::default(),
             ended: false,
             jumped_at: now,
+            shedding: Shedding::default(),
             rests: 0,
             stats: Stats::default(),
             cause: Cause::Other,
@@ -278,6 +291,9 @@ impl Model {
             asking: None,
             served: None,
             refused: None,
+            stopped: Vec::new(),
+            opened: BTreeSet::new(),
+            failed: BTreeSet::new(),
             closed: false,
             changed: Vec::new(),
             seen: Seen::new(),
@@ -336,6 +352,9 @@ impl Model {
 
     /// The claim waits: behind all others, or, if it has had a connection, before all that have not, by age.
     pub(super) fn wait(&mut self, id: ClaimId, number: u64) {
+        if self.queue.is_empty() {
+            self.shedding.rests();
+        }
         let since = self.now;
         let retried = self.terms_of(number).retried;
         let place = self.queue.iter().position(|other| {

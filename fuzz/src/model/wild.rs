@@ -221,6 +221,7 @@ pub fn run_wild(bytes: &[u8], aloud: bool) -> Seen {
     };
     let hooks = hooks(birth.hooks);
     let mut pair = Pair::new(birth.policy.possible(), hooks, birth.seed, aloud);
+    pair.wild = true;
     for act in &acts {
         match act {
             Act::Step(step) => pair.step(step),
