@@ -22,7 +22,7 @@ impl Pair {
         let stats = self.machine.stats();
         self.model.all_is_over(&stats);
         if !self.model.ended {
-            self.model.all_work(&stats);
+            all_work(&stats);
             self.model.is_dealt(&stats);
         }
     }
@@ -88,18 +88,6 @@ impl Model {
         }
     }
 
-    /// Every backend that is dealt a slot has it, and none is left for dead.
-    fn all_work(&self, stats: &Stats) {
-        // One slot in all cannot serve one backend and probe another.
-        let unprobed = stats.max_slots == 1 && stats.backends.iter().any(|it| !it.failing);
-        for it in &stats.backends {
-            assert!(!it.draining, "promise 11: {it:?}");
-            assert!(!it.failing || unprobed, "promise 11: {it:?}");
-            assert_eq!(it.slots.all_slots(), it.share, "promise 12: {it:?}");
-            assert_eq!(it.slots.unclaimed_slots, it.share, "promise 11: {it:?}");
-        }
-    }
-
     /// As many slots as are wanted are dealt, and each to whom it serves best.
     fn is_dealt(&self, stats: &Stats) {
         let takes_part: Vec<&BackendStats> =
@@ -132,6 +120,18 @@ impl Model {
     fn has_connected(&self, said: &BackendStats) -> bool {
         let at = self.member(&said.backend);
         at.is_some_and(|at| self.backends[at].has_connected)
+    }
+}
+
+/// Every backend that is dealt a slot has it, and none is left for dead.
+fn all_work(stats: &Stats) {
+    // One slot in all cannot serve one backend and probe another.
+    let unprobed = stats.max_slots == 1 && stats.backends.iter().any(|it| !it.failing);
+    for it in &stats.backends {
+        assert!(!it.draining, "promise 11: {it:?}");
+        assert!(!it.failing || unprobed, "promise 11: {it:?}");
+        assert_eq!(it.slots.all_slots(), it.share, "promise 12: {it:?}");
+        assert_eq!(it.slots.unclaimed_slots, it.share, "promise 11: {it:?}");
     }
 }
 

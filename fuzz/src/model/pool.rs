@@ -16,6 +16,7 @@ use super::follow::Cause;
 use super::shed::Shedding;
 
 /// A pool in lists, which are searched from end to end each time.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(super) struct Model {
     pub(super) policy: Policy,
     /// The least `max_connection_backoff` of all policies there have been.
@@ -245,6 +246,7 @@ pub(super) struct Claim {
 
 /// What a claim was promised.
 #[derive(Clone, Copy, Default, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(super) struct Terms {
     /// Its time runs.
     pub(super) running: bool,
