@@ -11,7 +11,7 @@ use qorb_core::io::{
 use qorb_core::sim::{Place, Watched};
 use qorb_core::time::Instant;
 
-use crate::{Script, Step, millis};
+use crate::{Birth, Step, millis};
 
 /// An owner who knows only what the books say that [`Watched`] keeps, and stops at the first promise that is broken.
 pub(crate) struct Owner {
@@ -25,14 +25,14 @@ pub(crate) struct Owner {
 
 impl Owner {
     /// Lives through a script, and then through the calm after it. Gives what the machine put out, a line each.
-    pub(crate) fn live_through(script: &Script) -> Vec<String> {
-        let policy = script
+    pub(crate) fn live_through(birth: &Birth, steps: &[Step]) -> Vec<String> {
+        let policy = birth
             .policy()
             .check()
             .expect("a policy that can be carried out");
         let now = Instant::EPOCH;
         let mut owner = Self {
-            pool: Watched::new(policy, script.hooks(), Dice::seeded(script.seed), now),
+            pool: Watched::new(policy, birth.hooks(), Dice::seeded(birth.seed), now),
             now,
             stale: Vec::new(),
             ended: false,
@@ -43,7 +43,7 @@ impl Owner {
             weights: 0,
             priorities: 0,
         });
-        for step in script.steps.iter().take(MOST_STEPS) {
+        for step in steps {
             owner.step(step);
         }
         owner.calm();
@@ -127,32 +127,14 @@ impl Owner {
 
     fn step(&mut self, step: &Step) {
         match *step {
-            Step::Claim { patience, acquires } => match self.pool.claim() {
-                Ok(grant) => self.granted(grant, acquires),
-                Err(ticket) => {
-                    let patience = match patience % 8 {
-                        0 => Patience::Policy,
-                        1 => Patience::AtOnce,
-                        _ => Patience::Within(millis(u64::from(patience % 50))),
-                    };
-                    let admission = self.pool.enqueue(ticket, patience);
-                    self.admitted(admission);
-                }
-            },
+            Step::Claim { patience, acquires } => self.claim(patience, acquires),
             Step::Cancel(n) => self.cancel(n),
             Step::Release(n) => {
                 if let Some(slot) = self.held(n) {
                     self.pool.release(slot);
                 }
             }
-            Step::Return(n, how) => {
-                if let Some(slot) = self.held(n) {
-                    self.give_back(slot, Returned::from(how));
-                    // Once is enough.
-                    let again = Input::Returned(slot, Returned::Abandoned);
-                    assert_eq!(self.pool.clone().handle(again), Handled::Stale);
-                }
-            }
+            Step::Return(n, how) => self.return_one(n, how.into()),
             Step::Recycle(n) => {
                 if let Some(slot) = self.held(n) {
                     assert!(self.pool.recycling(slot).is_some());
@@ -171,25 +153,8 @@ impl Owner {
                 slots,
                 count,
                 spares,
-            } => {
-                let mut policy = self.pool.machine().policy().clone();
-                policy.max_slots = 1 + usize::from(slots % 9);
-                policy.set_config.max_count = 1 + usize::from(count % 6);
-                policy.spares_wanted = usize::from(spares % 9);
-                let policy = policy.check().expect("a policy that can be carried out");
-                let _ = self.pool.handle(Input::Policy(policy));
-            }
-            Step::Stale(n) => {
-                if let Some(job) = draw(&mut self.stale, n) {
-                    for input in [
-                        Input::Connected(job),
-                        Input::Checked(job),
-                        Input::Closed(job),
-                    ] {
-                        assert_eq!(self.pool.handle(input), Handled::Stale);
-                    }
-                }
-            }
+            } => self.change_policy(slots, count, spares),
+            Step::Stale(n) => self.answer_late(n),
             Step::Terminate(n) if n >= 16 => {}
             Step::Terminate(_) => {
                 let _ = self.pool.handle(Input::Terminate);
@@ -197,6 +162,52 @@ impl Owner {
             }
         }
         self.drain();
+    }
+
+    fn claim(&mut self, patience: u8, acquires: bool) {
+        match self.pool.claim() {
+            Ok(grant) => self.granted(grant, acquires),
+            Err(ticket) => {
+                let patience = match patience % 8 {
+                    0 => Patience::Policy,
+                    1 => Patience::AtOnce,
+                    _ => Patience::Within(millis(u64::from(patience % 50))),
+                };
+                let admission = self.pool.enqueue(ticket, patience);
+                self.admitted(admission);
+            }
+        }
+    }
+
+    fn return_one(&mut self, n: u8, how: Returned) {
+        if let Some(slot) = self.held(n) {
+            self.give_back(slot, how);
+            // Once is enough.
+            let again = Input::Returned(slot, Returned::Abandoned);
+            assert_eq!(self.pool.clone().handle(again), Handled::Stale);
+        }
+    }
+
+    fn change_policy(&mut self, slots: u8, count: u8, spares: u8) {
+        let mut policy = self.pool.machine().policy().clone();
+        policy.max_slots = 1 + usize::from(slots % 9);
+        policy.set_config.max_count = 1 + usize::from(count % 6);
+        policy.spares_wanted = usize::from(spares % 9);
+        let policy = policy.check().expect("a policy that can be carried out");
+        let _ = self.pool.handle(Input::Policy(policy));
+    }
+
+    fn answer_late(&mut self, n: u8) {
+        let Some(job) = draw(&mut self.stale, n) else {
+            return;
+        };
+        for input in [
+            Input::Connected(job),
+            Input::Checked(job),
+            Input::Closed(job),
+        ] {
+            assert_eq!(self.pool.handle(input), Handled::Stale);
+        }
     }
 
     fn resolve(&mut self, bits: u8, weights: u8, priorities: u8) {
@@ -367,6 +378,3 @@ fn backend(name: &str) -> Backend {
     let port = name.bytes().map(u16::from).sum();
     Backend::new(([127, 0, 0, 1], port).into()).named(name)
 }
-
-/// A longer script says nothing new.
-const MOST_STEPS: usize = 1_000;

@@ -15,7 +15,7 @@ use qorb_core::time::Instant;
 use super::answer::Delivery;
 use super::sent::Sent;
 use super::zone::{Place, Zone};
-use super::{Script, Step};
+use super::{Birth, Step};
 use crate::millis;
 
 /// Keeps its own books, and compares.
@@ -70,20 +70,20 @@ impl Observer for Witness {
 
 impl Asker {
     /// Lives through a script, and then through the calm after it. Gives what the resolver put out, a line each.
-    pub(super) fn live_through(script: &Script) -> Vec<String> {
-        let (config, servers) = (script.knobs.config(), script.knobs.servers());
-        let dice = Dice::seeded(script.seed);
+    pub(super) fn live_through(birth: &Birth, steps: &[Step]) -> Vec<String> {
+        let (config, servers) = (birth.knobs.config(), birth.knobs.servers());
+        let dice = Dice::seeded(birth.seed);
         let now = Instant::EPOCH;
-        let subject = script.knobs.subject();
+        let subject = birth.knobs.subject();
         let resolver = Resolver::new(&subject, &servers, config.clone(), dice, now);
         let mut asker = Self {
             resolver: resolver.expect("a configuration that makes sense"),
             config,
-            host: script.knobs.host,
+            host: birth.knobs.host,
             given: servers.len(),
             now,
-            entropy: script.seed,
-            zone: script.zone.clone(),
+            entropy: birth.seed,
+            zone: birth.zone.clone(),
             witness: Witness::default(),
             open: BTreeMap::new(),
             closed: VecDeque::new(),
@@ -93,7 +93,7 @@ impl Asker {
             log: Vec::new(),
         };
         asker.wake();
-        for step in script.steps.iter().take(MOST_STEPS) {
+        for step in steps {
             if asker.log.len() > MOST_LINES {
                 break;
             }
@@ -463,8 +463,6 @@ impl Asker {
     }
 }
 
-/// A longer script says nothing new.
-const MOST_STEPS: usize = 200;
 const MOST_LINES: usize = 5_000;
 const MOST_OUTPUTS: usize = 10_000;
 const MOST_WAKEUPS: usize = 40;

@@ -6,8 +6,9 @@ use qorb_core::slot::{self, State};
 use qorb_core::stats::{BackendStats, Stats};
 use qorb_core::time::Instant;
 
+use super::calm::envies;
 use super::follow::{Cause, later};
-use super::pool::{Model, Slot, Stage};
+use super::pool::{Model, Slot, Stage, Tick};
 
 impl Model {
     /// Before a call at `now`.
@@ -15,7 +16,10 @@ impl Model {
         self.now = now;
         self.cause = cause;
         self.rebalanced = false;
-        (self.served, self.refused, self.closed) = (None, None, false);
+        (self.asking, self.served, self.refused) = (None, None, None);
+        self.closed = false;
+        self.opened.clear();
+        self.failed.clear();
         // One that is older than any wait has proved to work, whether that was noticed or not.
         let long = self.policy.set_config.max_connection_backoff;
         for slot in &mut self.slots {
@@ -29,8 +33,10 @@ impl Model {
     /// After a call, and all that it put off.
     pub(super) fn after(&mut self, stats: Stats, next: Option<(Instant, Wakeup)>) {
         self.recount(&stats);
+        self.stopped_for_others();
         self.caps_hold(&stats);
         if self.rebalanced {
+            self.tick_closed_surplus(&stats);
             self.mark(&stats);
         }
         self.stats = stats;
@@ -41,78 +47,94 @@ impl Model {
         assert!(self.queue.is_empty() || !self.has_idle(), "promise 6");
     }
 
-    /// Promise 3. Slots that have never begun to connect are seen only here.
+    /// Promise 3.
     fn recount(&mut self, stats: &Stats) {
         let mut sum = slot::Stats::default();
-        let mut total = 0;
         for said in &stats.backends {
-            let at = self
-                .member(&said.backend)
-                .expect("a backend that was named");
-            let mut own = self.count(at);
-            let hidden = said
-                .slots
-                .connecting_slots
-                .checked_sub(own.connecting_slots);
-            let hidden = hidden.unwrap_or_else(|| panic!("{said:?}, and {own:?} were counted"));
-            let member = &mut self.backends[at];
-            assert!(
-                hidden == 0 || member.blemished,
-                "{hidden} slots of {said:?} wait for nothing"
-            );
-            if hidden > member.hidden {
-                let until = member.opens_from(said.failing);
-                let first = member.hidden == 0;
-                member.hidden_until = if first {
-                    until
-                } else {
-                    until.min(member.hidden_until)
-                };
-            }
-            member.hidden = hidden;
-            own.connecting_slots += hidden;
+            let own = self.recount_backend(said);
             assert_eq!(said.slots, own, "promise 3: {}", said.backend);
-            assert_eq!(*said.backend, member.backend);
-            assert_eq!(said.draining, !member.named || self.ended);
-            assert_eq!(said.online, own.connected_slots() > 0);
-            assert!(
-                !said.failing || (!said.online && member.blemished),
-                "{said:?}"
-            );
-            let recent = member
-                .failures
-                .iter()
-                .filter(|it| self.told.since(**it).as_secs() < 60);
-            assert!(said.recent_failures <= recent.count(), "{said:?}");
             sum = sum + own;
-            total += own.all_slots();
         }
+        self.known_are_named(stats);
+        let total = sum.all_slots();
+        sum.total_claims = usize::try_from(self.totals.granted).expect("a small number");
+        assert_eq!(stats.slots, sum, "promise 3");
+        let mut closing = 0;
+        for slot in &self.slots {
+            closing += usize::from(matches!(slot.stage, Stage::Closing(_)));
+        }
+        assert_eq!(stats.total_slots, total + closing, "promise 3");
+        assert_eq!(stats.totals, self.totals, "promise 3");
+        assert_eq!(stats.waiting, self.queue.len(), "promise 3");
+        assert_eq!(stats.max_slots, self.policy.max_slots);
+    }
+
+    /// What is said of a backend but for its share. Gives the count of its slots.
+    fn recount_backend(&mut self, said: &BackendStats) -> slot::Stats {
+        let at = self.at(said);
+        let mut own = self.count(at);
+        let hidden = said
+            .slots
+            .connecting_slots
+            .checked_sub(own.connecting_slots);
+        let hidden = hidden.unwrap_or_else(|| panic!("{said:?}, and {own:?} were counted"));
+        self.hides(at, hidden, said.failing);
+        own.connecting_slots += hidden;
+        let (member, told) = (&self.backends[at], self.told);
+        assert!(
+            hidden == 0 || member.blemished,
+            "{hidden} slots of {said:?} wait for nothing"
+        );
+        assert_eq!(*said.backend, member.backend);
+        assert_eq!(said.draining, !member.named || self.ended);
+        assert_eq!(said.online, own.connected_slots() > 0);
+        let may_fail = !said.online && member.blemished;
+        assert!(!said.failing || may_fail, "{said:?}");
+        // They are counted by ten seconds, so that the oldest may or may not count.
+        let age = |it: &Instant| told.since(*it).as_secs();
+        let least = member.first_failure.iter().filter(|it| age(it) < 50);
+        let most = member.failures.iter().filter(|it| age(it) < 60);
+        let recent = least.count()..=most.count();
+        assert!(
+            recent.contains(&said.recent_failures),
+            "{recent:?}: {said:?}"
+        );
+        own
+    }
+
+    /// Slots that have never begun to connect are seen only in counts.
+    fn hides(&mut self, at: usize, hidden: usize, failing: bool) {
+        let member = &mut self.backends[at];
+        if hidden > member.hidden {
+            self.opened.insert(at);
+            let until = member.opens_from(failing);
+            member.hidden_until = match member.hidden {
+                0 => until,
+                _ => until.min(member.hidden_until),
+            };
+        }
+        member.hidden = hidden;
+    }
+
+    /// There are the backends that the resolver names, and those that have slots left.
+    fn known_are_named(&mut self, stats: &Stats) {
         for at in 0..self.backends.len() {
             let mut known = stats.backends.iter();
             let is_known = known.any(|it| self.member(&it.backend) == Some(at));
             let has_slots = self.slots.iter().any(|it| it.backend == at);
             let member = &mut self.backends[at];
-            assert_eq!(
-                is_known,
-                has_slots || (member.named && !self.ended),
-                "{}",
-                member.backend
-            );
+            let is_there = has_slots || (member.named && !self.ended);
+            assert_eq!(is_known, is_there, "{}", member.backend);
             if member.known && !is_known {
                 member.forget();
             }
             member.known = is_known;
         }
-        sum.total_claims = usize::try_from(self.totals.granted).expect("a small number");
-        assert_eq!(stats.slots, sum, "promise 3");
-        let closing = self
-            .slots
-            .iter()
-            .filter(|it| matches!(it.stage, Stage::Closing(_)));
-        assert_eq!(stats.total_slots, total + closing.count(), "promise 3");
-        assert_eq!(stats.totals, self.totals, "promise 3");
-        assert_eq!(stats.waiting, self.queue.len(), "promise 3");
-        assert_eq!(stats.max_slots, self.policy.max_slots);
+    }
+
+    fn at(&self, said: &BackendStats) -> usize {
+        let at = self.member(&said.backend);
+        at.expect("a backend that was named")
     }
 
     fn count(&self, backend: usize) -> slot::Stats {
@@ -147,9 +169,7 @@ impl Model {
             "promise 1: {total} slots, {connecting} of them connect"
         );
         for said in &stats.backends {
-            let at = self
-                .member(&said.backend)
-                .expect("a backend that was named");
+            let at = self.at(said);
             let own =
                 self.slots.iter().filter(|it| it.backend == at).count() + self.backends[at].hidden;
             let member = &mut self.backends[at];
@@ -162,12 +182,33 @@ impl Model {
         }
     }
 
+    /// Before the call there were more slots than the caps, which it may have lowered, let.
+    pub(super) fn were_beyond_caps(&self) -> bool {
+        let each = self.policy.set_config.max_count;
+        let mut backends = self.backends.iter();
+        self.stats.total_slots > self.policy.max_slots || backends.any(|it| it.slots_before > each)
+    }
+
+    /// A tick closes what a backend has beyond its share, and nothing else.
+    fn tick_closed_surplus(&self, stats: &Stats) {
+        if !self.tick_is_plain {
+            return;
+        }
+        for said in &stats.backends {
+            let at = self.at(said);
+            let Tick { slots, closed } = self.backends[at].tick;
+            let surplus = slots.saturating_sub(said.share);
+            assert!(
+                closed <= surplus,
+                "{closed} of {slots} end at a tick: {said:?}"
+            );
+        }
+    }
+
     /// What a tick could not close at once may have to end when it is free.
     fn mark(&mut self, stats: &Stats) {
         for said in &stats.backends {
-            let at = self
-                .member(&said.backend)
-                .expect("a backend that was named");
+            let at = self.at(said);
             let more = said.slots.all_slots() > said.share;
             for slot in self.slots.iter_mut().filter(|it| it.backend == at) {
                 slot.may_end = more && slot.stage.state().is_connected();
@@ -182,9 +223,7 @@ impl Model {
         }
         let (most, most_each) = (self.policy.max_slots, self.policy.set_config.max_count);
         for said in &self.stats.backends {
-            let at = self
-                .member(&said.backend)
-                .expect("a backend that was named");
+            let at = self.at(said);
             let own =
                 self.slots.iter().filter(|it| it.backend == at).count() + self.backends[at].hidden;
             assert!(said.share <= most.min(most_each), "{said:?}");
@@ -242,7 +281,7 @@ impl Model {
     }
 
     /// Nothing speaks against the backend, and it has connected.
-    fn is_clean(&self, at: usize) -> bool {
+    pub(super) fn is_clean(&self, at: usize) -> bool {
         let it = &self.backends[at];
         it.named && it.has_connected && !it.blemished
     }
@@ -254,16 +293,13 @@ impl Model {
         }
         let most = self.policy.max_slots.min(self.policy.set_config.max_count);
         let clean = self.stats.backends.iter().filter(|it| {
-            let at = self.member(&it.backend).expect("a backend that was named");
+            let at = self.at(it);
             self.is_clean(at)
         });
-        let weight = |it: &BackendStats| usize::from(it.backend.weight.max(1));
         for one in clean.clone().filter(|it| it.share < most) {
-            for other in clean.clone().filter(|it| it.share > 0) {
-                let next = (2 * one.share + 1) * weight(other);
-                let last = (2 * other.share - 1) * weight(one);
-                assert!(next >= last, "promise 12: {one:?} and {other:?}");
-            }
+            let mut others = clean.clone();
+            let other = others.find(|other| envies(one, other));
+            assert_eq!(other, None, "promise 12: {one:?}");
         }
     }
 

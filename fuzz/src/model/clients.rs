@@ -68,8 +68,9 @@ impl Pair {
         if let Some(id) = choose(&ids, n) {
             let given = self.call(Cause::Other, |machine, tales| machine.cancel(id, tales));
             assert_eq!(given, None, "promise 10");
-            self.model.queue.retain(|it| it.id != id);
-            self.cancelled(id);
+            let waiting = self.model.queue.iter().position(|it| it.id == id);
+            let claim = self.model.queue.remove(waiting.expect("it waits"));
+            self.cancelled(id, claim.number);
             return self.finish();
         }
         let Some(at) = self.pick(n, |it| {
@@ -78,18 +79,14 @@ impl Pair {
             return self.finish();
         };
         let slot = self.model.slots[at].id;
-        let Stage::Claimed(Hand::Granted(id, _) | Hand::Acquiring(id, _)) =
-            self.model.slots[at].stage
-        else {
-            unreachable!("one of them was picked");
+        let (id, number, has_come) = match self.model.slots[at].stage {
+            Stage::Claimed(Hand::Granted(id, number)) => (id, number, false),
+            Stage::Claimed(Hand::Acquiring(id, grant)) => (id, grant.ticket.number, true),
+            _ => unreachable!("one of them was picked"),
         };
-        let has_come = matches!(
-            self.model.slots[at].stage,
-            Stage::Claimed(Hand::Acquiring(..))
-        );
         let given = self.call(Cause::Other, |machine, tales| machine.cancel(id, tales));
         assert_eq!(given, slot.filter(|_| !has_come), "promise 10");
-        self.cancelled(id);
+        self.cancelled(id, number);
         let hand = if has_come { Hand::Spoilt } else { Hand::Held };
         self.model.slots[at].stage = Stage::Claimed(hand);
         self.finish();
@@ -100,7 +97,8 @@ impl Pair {
         }
     }
 
-    pub(super) fn cancelled(&mut self, id: ClaimId) {
+    pub(super) fn cancelled(&mut self, id: ClaimId, number: u64) {
+        self.model.claim_ends(number);
         self.model.totals.cancelled += 1;
         self.spent.push(id);
     }
@@ -152,6 +150,7 @@ impl Pair {
             let well = self.call(Cause::Other, |machine, tales| machine.acquired(id, tales));
             assert!(well, "it had not been refused");
             self.model.acquired(at);
+            self.model.claim_ends(grant.ticket.number);
             return self.finish();
         }
         let cause = Cause::AcquireFailed(grant.slot);
@@ -191,6 +190,7 @@ impl Pair {
 
     pub(super) fn release(&mut self, at: usize) {
         let id = self.id(at);
+        self.used(at);
         let cause = Cause::Release(id);
         self.begin(cause);
         let next = self.call(cause, |machine, tales| machine.release(id, tales));
@@ -231,13 +231,19 @@ impl Pair {
 
     pub(super) fn give_back_as(&mut self, at: usize, how: Returned) {
         let id = self.id(at);
+        self.used(at);
         let cause = Cause::Returned(id, how);
         self.begin(cause);
-        if self.model.slots[at].stage == Stage::Claimed(Hand::Spoilt) {
-            self.model.slots[at].stage = Stage::Claimed(Hand::Held);
-        }
         self.handle(cause, Input::Returned(id, how), true);
         self.finish();
+    }
+
+    /// Whoever has the connection needed nothing more than that: its claim has ended well.
+    fn used(&mut self, at: usize) {
+        if let Stage::Claimed(Hand::Fresh(grant)) = self.model.slots[at].stage {
+            self.model.claim_ends(grant.ticket.number);
+        }
+        self.model.slots[at].stage = Stage::Claimed(Hand::Held);
     }
 
     /// What was being prepared for clients that are gone, or were refused, comes back, in whatever condition.
@@ -252,12 +258,14 @@ impl Pair {
             return;
         };
         let (id, now) = (self.id(at), self.now);
+        self.used(at);
         let cause = Cause::Recycling(id);
         self.begin(cause);
         let job = self.call(cause, |machine, tales| machine.recycling(now, id, tales));
-        let slot = &mut self.model.slots[at];
-        assert!(job.is_some_and(|it| it.slot == id) && matches!(slot.stage, Stage::Recycling(_)));
-        slot.job = job;
+        let stage = self.model.slots[at].stage;
+        assert!(matches!(stage, Stage::Recycling(_)), "{stage:?}");
+        self.model
+            .begins(at, job.expect("a connection that was held"));
         self.finish();
     }
 

@@ -9,7 +9,7 @@ use qorb_core::io::{Abort, Output, Refusal, Returned};
 use qorb_core::time::Instant;
 
 use super::Sight;
-use super::pool::{Hand, Member, Model, Stage};
+use super::pool::{Hand, Member, Model, Stage, Tick};
 use super::tale::{Tale, Why};
 
 /// What was said to the machine.
@@ -46,7 +46,8 @@ pub(super) enum Answer {
 pub(super) enum Want {
     Connect(u64),
     Check(u64),
-    Abort(u64, Why),
+    /// The work under way when it was told, if its name was known by then.
+    Abort(u64, Why, Option<JobId>),
     Close(u64),
     Grant(ClaimId, u64),
     Refuse(ClaimId, Refusal),
@@ -100,6 +101,7 @@ impl Model {
                 self.totals.claims += 1;
                 assert_eq!(claim, self.totals.claims, "claims are numbered from 1");
                 self.terms.push(super::pool::Terms::default());
+                self.asking = Some(claim);
             }
             Tale::Served { claim, slot } => {
                 self.totals.granted += 1;
@@ -151,10 +153,12 @@ impl Model {
     pub(super) fn is_served(&mut self, claim: u64, slot: u64, wants: &mut Vec<Want>) {
         let at = self.known(slot);
         assert_eq!(self.slots[at].stage, Stage::Claimed(Hand::Nobody));
+        assert!(!self.terms_of(claim).ended, "promise 4: claim {claim}");
         let Some(first) = self.queue.first().copied() else {
-            return;
+            return assert_eq!(self.asking, Some(claim), "nobody else asks");
         };
         assert_eq!(claim, first.number, "promise 5");
+        self.turn_comes(first);
         self.queue.remove(0);
         self.slots[at].stage = Stage::Claimed(Hand::Granted(first.id, claim));
         if !matches!(self.cause, Cause::Release(_)) {
@@ -163,15 +167,28 @@ impl Model {
     }
 
     /// A tick: what cannot be closed at once may have to when it is free. What was to end before is judged afresh.
+    ///
+    /// A large update makes a tick wait for its end; those here are so small that they are applied in one go.
     pub(super) fn rebalance(&mut self) {
+        let is_due = match self.cause {
+            Cause::Timeout => self.rebalance_at.is_some_and(|it| it <= self.now),
+            cause => cause == Cause::Policy && !self.rebalanced,
+        };
+        assert!(is_due, "a tick by {:?}", self.cause);
         self.rebalanced = true;
         self.rebalance_at = self.now.after(self.policy.rebalance_interval);
+        for at in 0..self.backends.len() {
+            let slots = self.live(at);
+            self.backends[at].tick = Tick { slots, closed: 0 };
+        }
+        self.tick_is_plain = self.cause == Cause::Timeout || !self.were_beyond_caps();
     }
 
     pub(super) fn claim_failed(&mut self, claim: u64, refusal: Refusal, wants: &mut Vec<Want>) {
         self.totals.refused += 1;
         self.refused = Some(refusal);
         self.seen.insert(Sight::Refused(refusal));
+        self.claim_ends(claim);
         let terms = self.terms_of(claim);
         if let Some(at) = self.queue.iter().position(|it| it.number == claim) {
             match refusal {
@@ -186,7 +203,7 @@ impl Model {
             _ => false,
         });
         let Some(at) = acquiring else {
-            return; // It has just asked.
+            return assert_eq!(self.asking, Some(claim), "nobody else asks");
         };
         let why = if self.ended {
             Refusal::Terminated
@@ -213,18 +230,6 @@ impl Model {
             until == first && until.is_some_and(|it| it <= self.now),
             "promise 4: {until:?} is over at {:?}, first is {first:?}",
             self.now
-        );
-    }
-
-    /// Whose turn it is, and who has waited long, may be shed, if somebody else waits.
-    pub(super) fn may_be_shed(&self, at: usize) {
-        let claim = &self.queue[at];
-        let target = self.policy.codel.map(|it| it.target);
-        let late = target.is_some_and(|it| self.now.since(claim.since) >= it);
-        let retried = self.terms_of(claim.number).retried;
-        assert!(
-            at == 0 && self.queue.len() > 1 && late && !retried,
-            "{claim:?} is shed"
         );
     }
 
@@ -289,25 +294,29 @@ impl Model {
                 let member: &Member = &self.backends[self.slots[at].backend];
                 assert!(slot == *number && **backend == member.backend, "{output:?}");
                 assert!(id_of(slot).is_none_or(|it| it == job.slot), "{output:?}");
-                (self.slots[at].id, self.slots[at].job) = (Some(job.slot), Some(*job));
+                self.slots[at].id = Some(job.slot);
+                self.begins(at, *job);
             }
             (Want::Check(slot), Output::Check { job }) => {
                 assert_eq!(id_of(slot), Some(job.slot));
-                let at = self.known(slot);
-                self.slots[at].job = Some(*job);
+                self.begins(self.known(slot), *job);
             }
-            (Want::Abort(slot, why), Output::Abort { job, why: told }) => {
+            (Want::Abort(slot, why, stopped), Output::Abort { job, why: told }) => {
                 let told = match *told {
                     Abort::Timeout(given) => Why::Timeout(given),
                     Abort::Unwanted => Why::Unwanted,
                 };
-                assert_eq!((id_of(slot), why), (Some(job.slot), told), "{output:?}");
+                // What began in this very call has been named by the output that began it.
+                let stopped = stopped.or(self.slots[self.known(slot)].job);
+                assert_eq!((Some(*job), told), (stopped, why), "{output:?}");
+                assert_eq!(id_of(slot), Some(job.slot), "{output:?}");
             }
             (Want::Close(number), Output::Close { slot, job }) => {
                 assert_eq!(id_of(number), Some(*slot), "{output:?}");
                 assert_eq!(job.is_some(), self.hooks.close, "{output:?}");
-                let at = self.known(number);
-                self.slots[at].job = *job;
+                if let Some(job) = *job {
+                    self.begins(self.known(number), job);
+                }
             }
             (Want::Grant(id, number), Output::Grant { claim, slot }) => {
                 assert_eq!((id, id_of(number)), (*claim, Some(*slot)));
@@ -317,6 +326,15 @@ impl Model {
             }
             _ => panic!("{output:?}, not {want:?}"),
         }
+    }
+}
+
+impl Model {
+    /// The slot's work has a name, which none has had before.
+    pub(super) fn begins(&mut self, at: usize, job: JobId) {
+        assert_eq!(self.slots[at].id, Some(job.slot));
+        assert!(self.jobs.insert(job), "{job:?} is not new");
+        self.slots[at].job = Some(job);
     }
 }
 

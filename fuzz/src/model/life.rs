@@ -256,6 +256,10 @@ impl Model {
             _ => false,
         };
         let backend = self.slots[at].backend;
+        self.tick_ends(at);
+        if old == State::Connecting {
+            self.may_stop_connecting(at);
+        }
         match self.slots[at].stage {
             Stage::Waiting(from, _) => {
                 let failures = self.slots[at].failures.1;
@@ -272,13 +276,15 @@ impl Model {
             _ => {}
         }
         if matches!(self.slots[at].stage, Stage::Attempting(_)) {
+            let job = self.slots[at].job;
             assert!(
-                wants.contains(&Want::Abort(number, Why::Unwanted)),
+                wants.contains(&Want::Abort(number, Why::Unwanted, job)),
                 "an attempt ends without a word"
             );
         }
         let detached = matches!(self.cause, Cause::Returned(_, Returned::Detached));
         if closes {
+            self.slots[at].job = None;
             wants.push(Want::Close(number));
         }
         let connected = old.is_connected();
@@ -290,6 +296,48 @@ impl Model {
         };
         if self.slots[at].stage == Stage::Ended && (closes || detached) {
             self.leaves_a_place(backend);
+        }
+    }
+
+    /// A connect ends if its backend has gone, at a tick, which a change of the policy is, or after a failure on it. Else
+    /// others must need the place, and nobody has to give way to whom nothing speaks against.
+    fn may_stop_connecting(&mut self, at: usize) {
+        let backend = self.slots[at].backend;
+        if self.is_gone(at) || self.rebalanced || self.failed.contains(&backend) {
+            return;
+        }
+        assert!(
+            !self.is_clean(backend),
+            "a connect is stopped by {:?}",
+            self.cause
+        );
+        self.stopped.push(backend);
+    }
+
+    /// Who had to give way did so for another: one that got a slot, or one that failed, and is probed with what it has.
+    pub(super) fn stopped_for_others(&mut self) {
+        for backend in std::mem::take(&mut self.stopped) {
+            let mut others = self.opened.union(&self.failed);
+            let other = others.any(|&it| it != backend);
+            let cause = self.cause;
+            assert!(
+                other,
+                "{cause:?} stops a connect, and nobody gets its place"
+            );
+        }
+    }
+
+    /// What nobody holds and nobody works on may have ended because of a tick in this call, and so may a connect to a backend
+    /// that nothing speaks against. To others ever fewer or more connects may be made: that has rules of its own.
+    fn tick_ends(&mut self, at: usize) {
+        let slot = &self.slots[at];
+        let for_it = match slot.stage {
+            Stage::Idle(..) => slot.expires.0 > self.now,
+            Stage::Waiting(..) | Stage::Attempting(_) => self.is_clean(slot.backend),
+            _ => false,
+        };
+        if self.rebalanced && for_it && !self.is_gone(at) {
+            self.backends[slot.backend].tick.closed += 1;
         }
     }
 

@@ -1,7 +1,12 @@
 //! The machine beside a pool that is obviously right: lists, searched from end to end each time.
 //!
 //! Both are told the same. The model knows the promises, the policy's documentation and the table of a slot's life, and none of the
-//! machine's books.
+//! machine's books but what its statistics say of each backend. Of those it borrows, after each call, for the next:
+//!
+//! - its share, which is never more than the caps, is fair where nothing speaks against a backend, and in the calm is dealt anew;
+//! - whether it fails, which only one may that has no connection and on which something did;
+//! - how often of late, which is between the first failure that counts and all that there were;
+//! - how many slots count against the caps, which is a recount by then.
 //!
 //! **Exact**, so that any difference is a failure: who is served and in what order; whether a claim is granted, waits, or is
 //! refused, and with which [`Refusal`]; when it times out; what becomes of a connection that comes back; how long
@@ -17,11 +22,13 @@
 //! and what backends that have failed, or never connected, are given: as a whole at most half, and one slot that connects for each that fails.
 
 mod bounds;
+mod calm;
 mod clients;
 mod follow;
 mod life;
 mod pair;
 mod pool;
+mod shed;
 mod tale;
 mod wild;
 mod work;

@@ -12,6 +12,7 @@ use qorb_core::time::Instant;
 
 use super::follow::{Answer, Cause, later};
 use super::pool::{Hand, Member, Model, Stage};
+use super::shed::Shedding;
 use super::tale::Tales;
 use super::{Seen, Step};
 use crate::millis;
@@ -23,6 +24,8 @@ pub(super) struct Pair {
     /// Ids that mean nothing any more.
     pub(super) spent: Vec<ClaimId>,
     stale: Vec<JobId>,
+    /// Any policy goes, so that deadlines may come in storms.
+    pub(super) wild: bool,
     /// What happens is printed.
     aloud: bool,
 }
@@ -38,6 +41,7 @@ impl Pair {
             now,
             spent: Vec::new(),
             stale: Vec::new(),
+            wild: false,
             aloud,
         };
         if aloud {
@@ -78,6 +82,7 @@ impl Pair {
 
     /// Does what the call put off, and compares.
     pub(super) fn finish(&mut self) {
+        self.model.asking = None;
         for _ in 0..MOST_ROUNDS {
             if !self.machine.needs_time() {
                 break;
@@ -178,6 +183,12 @@ impl Pair {
         self.finish();
     }
 
+    /// Three backends that nobody has heard of.
+    pub(super) fn name_elsewhere(&mut self) {
+        let backend = |port| Backend::new(([127, 0, 0, 2], port).into());
+        self.say_backends((1..=3).map(backend).collect());
+    }
+
     pub(super) fn name_backends(&mut self, bits: u8, weights: u8, priorities: u8, moved: u8) {
         let named = (0u8..8).filter(|&n| bits & 1 << n != 0);
         let mut backends: Vec<Backend> = named
@@ -195,6 +206,10 @@ impl Pair {
             backends.push(first);
             backends.last_mut().expect("it is there").weight = 9;
         }
+        self.say_backends(backends);
+    }
+
+    fn say_backends(&mut self, backends: Vec<Backend>) {
         self.begin(Cause::Backends);
         let ended = self.model.ended;
         let changed = if ended {
@@ -231,10 +246,16 @@ impl Pair {
         self.finish();
     }
 
-    /// Time passes from deadline to deadline; if there are very many, then to the end in one go.
+    /// Time passes from deadline to deadline. If there are more than under an ordinary policy there can be, that is a storm,
+    /// or, where any policy goes, it passes to the end in one go.
     pub(super) fn pass(&mut self, time: Duration, to_the_end: bool) {
         let end = self.then(time);
-        for _ in 0..MOST_ROUNDS {
+        let most = if self.wild {
+            MOST_ROUNDS
+        } else {
+            MOST_DEADLINES
+        };
+        for _ in 0..most {
             let next = self.machine.poll_timeout().filter(|&(at, _)| at <= end);
             let Some((at, _)) = next else {
                 self.now = end;
@@ -246,6 +267,7 @@ impl Pair {
             self.now = self.now.max(at);
             self.time_out();
         }
+        assert!(self.wild, "a storm of timers until {:?}", self.now);
         self.jump_to(end);
     }
 
@@ -328,49 +350,6 @@ impl Pair {
         self.finish();
     }
 
-    /// Faults stop: every answer comes at once and is good, everything held comes back, and time goes on.
-    pub(super) fn calm(&mut self) {
-        let longest = self.machine.policy().rebalance_interval.max(millis(1_000));
-        let end = self.now.after(12 * longest).expect("a time");
-        self.serve_all();
-        while let Some((at, _)) = self.machine.poll_timeout().filter(|&(at, _)| at <= end) {
-            self.now = self.now.max(at);
-            self.time_out();
-            self.serve_all();
-        }
-        let stats = self.machine.stats();
-        let all_work = stats.backends.iter().all(|it| it.online && !it.draining);
-        assert!(
-            (stats.waiting == 0 || stats.backends.is_empty()) && stats.slots.claimed_slots == 0,
-            "promise 11: {stats:?}"
-        );
-        if all_work && !self.model.ended {
-            let lacking = stats
-                .backends
-                .iter()
-                .find(|it| it.slots.all_slots() != it.share);
-            assert_eq!(lacking, None, "promise 12");
-        }
-    }
-
-    /// Answers and gives back until there is nothing left to.
-    pub(super) fn serve_all(&mut self) {
-        for _ in 0..MOST_ROUNDS {
-            let before = self.model.rests + self.model.totals.closed;
-            for n in 0..16 {
-                self.answer(n, true);
-                self.acquire_ends(n, true);
-                self.collect(n);
-                if let Some(at) = self.pick(n, |it| matches!(it, Hand::Fresh(_) | Hand::Held)) {
-                    self.release(at);
-                }
-            }
-            if before == self.model.rests + self.model.totals.closed {
-                return;
-            }
-        }
-    }
-
     pub(super) fn id(&self, at: usize) -> SlotId {
         self.model.slots[at].id.expect("a slot that has connected")
     }
@@ -391,6 +370,9 @@ impl Model {
         for slot in &mut self.slots {
             let (least, most) = slot.intervals;
             slot.intervals = (least.min(interval), most.max(interval));
+        }
+        if policy.codel != self.policy.codel {
+            self.shedding = Shedding::default();
         }
         self.policy = policy;
     }
@@ -435,5 +417,7 @@ pub(super) fn choose<T: Copy>(from: &[T], n: u8) -> Option<T> {
 
 /// Time that goes on for ever ends here, a little before it can be told no more.
 const END: Instant = Instant::from_nanos(u64::MAX - 1_000_000_000_000);
+/// No wait of the model's own policies is shorter than 20 ms, most are far longer, and time never passes for longer than 66 s.
+const MOST_DEADLINES: usize = 4_000;
 /// Whatever goes on for longer than that never ends.
-const MOST_ROUNDS: usize = 50;
+pub(super) const MOST_ROUNDS: usize = 50;

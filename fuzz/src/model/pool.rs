@@ -1,5 +1,6 @@
 //! The model's books, and what it decides by itself: who is served, who waits, who is refused, and why.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use qorb_core::backend::Backend;
@@ -12,8 +13,10 @@ use qorb_core::time::Instant;
 
 use super::Seen;
 use super::follow::Cause;
+use super::shed::Shedding;
 
 /// A pool in lists, which are searched from end to end each time.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(super) struct Model {
     pub(super) policy: Policy,
     /// The least `max_connection_backoff` of all policies there have been.
@@ -27,6 +30,8 @@ pub(super) struct Model {
     /// Every backend ever named, in the order they first came.
     pub(super) backends: Vec<Member>,
     pub(super) slots: Vec<Slot>,
+    /// All work there has ever been.
+    pub(super) jobs: BTreeSet<JobId>,
     /// Who waits, in the order in which they are to be served.
     pub(super) queue: Vec<Claim>,
     /// What is known of each claim ever asked for, by number.
@@ -36,6 +41,7 @@ pub(super) struct Model {
     pub(super) ended: bool,
     /// When time last passed in one go, so that what was due on the way was done late.
     pub(super) jumped_at: Instant,
+    pub(super) shedding: Shedding,
     /// How often a connection has come to rest, so that the one used last can be told.
     pub(super) rests: u64,
     /// What the machine said of itself after the last call.
@@ -44,8 +50,18 @@ pub(super) struct Model {
     /// The call that is being followed, and what it has brought so far.
     pub(super) cause: Cause,
     pub(super) rebalanced: bool,
+    /// Nothing but the tick has made slots end: no lowered cap, and no failure that moved shares.
+    pub(super) tick_is_plain: bool,
+    /// The claim that asks in this call.
+    pub(super) asking: Option<u64>,
     pub(super) served: Option<u64>,
     pub(super) refused: Option<Refusal>,
+    /// Backends with fewer connects after this call, for which another must have got a slot.
+    pub(super) stopped: Vec<usize>,
+    /// Backends that got a slot in this call.
+    pub(super) opened: BTreeSet<usize>,
+    /// Backends on which something failed in this call.
+    pub(super) failed: BTreeSet<usize>,
     /// Some connection ended in this call that had not broken.
     pub(super) closed: bool,
     /// Backends that come or go with this call, and have not been heard of yet.
@@ -77,6 +93,8 @@ pub(super) struct Member {
     pub(super) given_up_after: u32,
     /// When connections to it failed.
     pub(super) failures: Vec<Instant>,
+    /// The first of them, when it was not probed yet. Those of probes do not count.
+    pub(super) first_failure: Option<Instant>,
     pub(super) total_claims: usize,
     /// Slots that have never begun to connect: seen in counts only.
     pub(super) hidden: usize,
@@ -84,6 +102,16 @@ pub(super) struct Member {
     pub(super) hidden_until: Instant,
     /// How many it had when its cap was lowered, or fewer if they have become fewer since.
     pub(super) slots_before: usize,
+    pub(super) tick: Tick,
+}
+
+/// What the last tick found and did.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Tick {
+    /// How many slots the backend had, goodbyes aside.
+    pub(super) slots: usize,
+    /// How many of them ended for no other reason.
+    pub(super) closed: usize,
 }
 
 impl Member {
@@ -100,10 +128,12 @@ impl Member {
             most_failures: 0,
             given_up_after: 0,
             failures: Vec::new(),
+            first_failure: None,
             total_claims: 0,
             hidden: 0,
             hidden_until: Instant::EPOCH,
             slots_before: 0,
+            tick: Tick::default(),
         }
     }
 
@@ -120,6 +150,7 @@ impl Member {
     pub(super) fn forget(&mut self) {
         self.has_connected = false;
         self.failures.clear();
+        self.first_failure = None;
         self.total_claims = 0;
     }
 }
@@ -215,6 +246,7 @@ pub(super) struct Claim {
 
 /// What a claim was promised.
 #[derive(Clone, Copy, Default, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(super) struct Terms {
     /// Its time runs.
     pub(super) running: bool,
@@ -222,6 +254,8 @@ pub(super) struct Terms {
     pub(super) until: Option<Instant>,
     pub(super) patient: bool,
     pub(super) retried: bool,
+    /// It has been granted for good, refused, or cancelled.
+    pub(super) ended: bool,
 }
 
 /// What must become of a claim.
@@ -244,17 +278,24 @@ impl Model {
             told: now,
             backends: Vec::new(),
             slots: Vec::new(),
+            jobs: BTreeSet::new(),
             queue: Vec::new(),
             terms: Vec::new(),
             totals: Totals::default(),
             ended: false,
             jumped_at: now,
+            shedding: Shedding::default(),
             rests: 0,
             stats: Stats::default(),
             cause: Cause::Other,
             rebalanced: false,
+            tick_is_plain: false,
+            asking: None,
             served: None,
             refused: None,
+            stopped: Vec::new(),
+            opened: BTreeSet::new(),
+            failed: BTreeSet::new(),
             closed: false,
             changed: Vec::new(),
             seen: Seen::new(),
@@ -313,6 +354,9 @@ impl Model {
 
     /// The claim waits: behind all others, or, if it has had a connection, before all that have not, by age.
     pub(super) fn wait(&mut self, id: ClaimId, number: u64) {
+        if self.queue.is_empty() {
+            self.shedding.rests();
+        }
         let since = self.now;
         let retried = self.terms_of(number).retried;
         let place = self.queue.iter().position(|other| {
@@ -324,6 +368,7 @@ impl Model {
 
     /// A claim's time runs from the first call that could not finish at once.
     fn start_clock(&mut self, number: u64, patience: Patience) -> Terms {
+        self.asking = Some(number);
         let (now, long) = (self.now, self.policy.claim_timeout);
         let terms = self.terms_mut(number);
         if !terms.running {
@@ -418,6 +463,14 @@ impl Model {
         }
     }
 
+    /// Promise 4: a claim ends once.
+    #[track_caller]
+    pub(super) fn claim_ends(&mut self, number: u64) {
+        let ended = &mut self.terms_mut(number).ended;
+        assert!(!*ended, "promise 4: claim {number} ends again");
+        *ended = true;
+    }
+
     pub(super) fn terms_of(&self, number: u64) -> Terms {
         self.terms[position(number)]
     }
@@ -446,6 +499,13 @@ impl Model {
     pub(super) fn by_job(&self, job: JobId) -> Option<usize> {
         let mut slots = self.slots.iter();
         slots.position(|it| it.job == Some(job) && it.stage.due().is_some())
+    }
+
+    /// How many slots the backend has, goodbyes aside.
+    pub(super) fn live(&self, backend: usize) -> usize {
+        let own = self.slots.iter().filter(|it| it.backend == backend);
+        let live = own.filter(|it| it.stage.state() != State::Terminated);
+        live.count() + self.backends[backend].hidden
     }
 
     /// The latest entry of that backend.

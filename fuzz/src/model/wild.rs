@@ -7,7 +7,7 @@ use arbitrary::Arbitrary;
 use qorb_core::policy::{CheckedPolicy, CoDel, Fault, Policy, PolicyError, SLOT_LIMIT};
 
 use super::pair::Pair;
-use super::{Seen, Step, hooks};
+use super::{Knobs, Seen, Step, hooks};
 use crate::{millis, script};
 
 #[derive(Clone, Debug, Arbitrary)]
@@ -221,6 +221,7 @@ pub fn run_wild(bytes: &[u8], aloud: bool) -> Seen {
     };
     let hooks = hooks(birth.hooks);
     let mut pair = Pair::new(birth.policy.possible(), hooks, birth.seed, aloud);
+    pair.wild = true;
     for act in &acts {
         match act {
             Act::Step(step) => pair.step(step),
@@ -229,7 +230,26 @@ pub fn run_wild(bytes: &[u8], aloud: bool) -> Seen {
             Act::Deadline => pair.deadline(),
         }
     }
+    pair.change_policy(hands_on());
+    if !pair.recovers_in_time() {
+        // A wait that was begun goes on, and may be for ever; others have to wait for nothing.
+        pair.name_backends(0, 0, 0, 0);
+        pair.name_elsewhere();
+    }
+    pair.calm();
     pair.into_seen()
+}
+
+/// What every pool is left with in the end.
+fn hands_on() -> Policy {
+    let knobs = Knobs {
+        slots: 6,
+        count: 3,
+        spares: 5,
+        most_waiting: 2,
+        times: 2,
+    };
+    knobs.policy()
 }
 
 /// So many slots are enough to see whether too many are too many.

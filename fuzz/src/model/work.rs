@@ -35,6 +35,9 @@ impl Model {
         }
         let due = self.due(self.policy.set_config.connect_timeout);
         self.slots[at].stage = Stage::Attempting(due);
+        if is_new {
+            self.opened.insert(self.slots[at].backend);
+        }
     }
 
     /// A connection was closed in this call, or its goodbye is cut short, which is heard of last.
@@ -110,7 +113,7 @@ impl Model {
                     [due.given, in_force].contains(&given),
                     "{due:?} took {given:?}"
                 );
-                wants.push(Want::Abort(slot.number, why));
+                wants.push(Want::Abort(slot.number, why, slot.job));
             }
             _ => assert_eq!(
                 slot.job.map(|it| Cause::Answer(it, answer)),
@@ -130,7 +133,7 @@ impl Model {
             "slot {number}'s {:?} is stopped",
             slot.stage
         );
-        wants.push(Want::Abort(number, Why::Unwanted));
+        wants.push(Want::Abort(number, Why::Unwanted, slot.job));
     }
 
     /// The connection was lost: its client or its work said so.
@@ -169,6 +172,8 @@ impl Model {
 
     /// It has no connection any more, or got none, and waits: each failure in a row doubles the wait.
     pub(super) fn fails(&mut self, at: usize, was_connected: bool) {
+        self.tick_is_plain = false;
+        self.failed.insert(self.slots[at].backend);
         let set = &self.policy.set_config;
         let longest = set.max_connection_backoff;
         let wait = |failures: u32| {
@@ -192,6 +197,9 @@ impl Model {
         let most = slot.failures.1.max(member.most_failures).saturating_add(1);
         slot.failures = (slot.failures.0 + 1, most);
         member.most_failures = most;
+        if member.named && !member.blemished && !self.ended {
+            member.first_failure = Some(self.now);
+        }
         member.blemished = true;
         member.failures.push(self.now);
         let from = later(self.now, wait(slot.failures.0));

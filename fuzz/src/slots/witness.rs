@@ -137,10 +137,7 @@ impl Witness {
             Event::Recycled => self.answer(Input::Recycled),
             Event::RecycleFailed => self.answer(|job| Input::RecycleFailed(job, &"no")),
             Event::Closed => self.answer(Input::Closed),
-            Event::Claim => {
-                self.grant = self.machine.claim(&mut ()).ok().or(self.grant);
-                Some(self.machine.claimed() == 1 && self.life == Life::Unclaimed)
-            }
+            Event::Claim => Some(self.claim()),
             Event::Release => self.release(),
             Event::Healthy => self.give_back(Returned::Healthy),
             Event::Broken => self.give_back(Returned::Broken),
@@ -184,6 +181,17 @@ impl Witness {
     fn answer<'a>(&mut self, input: impl Fn(JobId) -> Input<'a>) -> Option<bool> {
         let job = self.job?;
         Some(self.input(input(job)))
+    }
+
+    /// Whether there was something to be had.
+    fn claim(&mut self) -> bool {
+        let Ok(grant) = self.machine.claim(&mut ()) else {
+            return false;
+        };
+        assert_eq!(Some(grant.slot), self.slot, "promise 2: there is no other");
+        assert_eq!(self.grant, None, "promise 2: it is lent already");
+        self.grant = Some(grant);
+        true
     }
 
     fn release(&mut self) -> Option<bool> {
