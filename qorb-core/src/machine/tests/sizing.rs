@@ -492,5 +492,5 @@ fn newcomers_are_left_in_peace_as_long_as_each_that_works_has_no_more_than_one_s
     pool.expect(&[]);
     pool.expect_spread(&[("a", 1), ("b", 1), ("new", 0)]);
     let _held = pool.claim();
-    pool.expect(&["connect new#3"]);
+    pool.expect(&["connect a#3", "connect new#4"]);
 }
