@@ -101,12 +101,8 @@ impl Model {
             wanted.min(takes_part.len() * each),
             "promise 11: {stats:?}"
         );
-        // Where there are as many that have proved to work as slots are wanted, a newcomer may not even be tried.
-        let proven = takes_part
-            .iter()
-            .filter(|it| self.has_connected(it))
-            .count();
-        let at_home = |it: &&&BackendStats| self.has_connected(it) || proven < wanted;
+        // Whom nothing speaks against need not have been tried: the sum above says that others have what is wanted.
+        let at_home = |it: &&&BackendStats| self.has_connected(it);
         for one in takes_part.iter().filter(at_home) {
             for other in &takes_part {
                 assert!(
