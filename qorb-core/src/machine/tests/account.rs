@@ -95,3 +95,87 @@ fn it_says_which_backends_fail_and_which_go() {
     pool.give_back(grant, Returned::Healthy);
     assert_eq!(said(&pool).len(), 2);
 }
+
+#[test]
+fn it_says_when_a_backend_has_something_to_claim_and_when_no_longer() {
+    let mut pool = Pool::connected_to(
+        Policy {
+            max_slots: 2,
+            ..small()
+        },
+        &["a"],
+    );
+    assert_eq!(pool.told(&["online"]), ["a online, unclaimed: true"]);
+    let one = pool.claim();
+    assert_eq!(pool.told(&["online"]), [""; 0], "there is another");
+    let two = pool.claim();
+    assert_eq!(pool.told(&["online"]), ["a online, unclaimed: false"]);
+    pool.release(one);
+    assert_eq!(pool.told(&["online"]), ["a online, unclaimed: true"]);
+    pool.release(two);
+    assert_eq!(pool.told(&["online", "offline"]), [""; 0]);
+}
+
+#[test]
+fn work_that_nobody_wants_any_more_has_failed_as_what_it_was() {
+    let mut pool = Pool::connected_to(small(), &["a"]);
+    let grant = pool.claim();
+    pool.connect_all();
+    let interval = pool.machine.policy().set_config.health_interval;
+    let checked = pool.pass(interval + ms(1));
+    assert!(
+        checked.iter().any(|it| it.contains("check ")),
+        "{checked:?}"
+    );
+    let now = pool.now;
+    pool.machine.recycling(now, grant.slot, &mut ()).unwrap();
+    pool.backends(&[]);
+    let mut told = pool.told(&["failed: "]);
+    told.sort();
+    assert_eq!(
+        told,
+        [
+            "a#1 check failed: Unwanted",
+            "a#2 recycle failed: Unwanted",
+            "a#3 check failed: Unwanted"
+        ]
+    );
+}
+
+/// Whether failed connects are news, in their order.
+#[derive(Default)]
+struct News(Vec<bool>);
+
+impl Observer for News {
+    fn observe(&mut self, event: &Event<'_>) {
+        if let Event::ConnectFailed { news, .. } = event {
+            self.0.push(*news);
+        }
+    }
+}
+
+#[test]
+fn that_a_backend_cannot_be_connected_to_is_news_once_until_it_can() {
+    let policy = Policy {
+        max_slots: 1,
+        ..small()
+    };
+    let mut pool = Pool::new(policy);
+    pool.backends(&["a"]);
+    let mut news = News::default();
+    for works in [false, false, true, false] {
+        pool.outputs();
+        let job = pool.jobs["a#1"];
+        let input = match works {
+            true => Input::Connected(job),
+            false => Input::ConnectFailed(job, &"refused"),
+        };
+        let _ = pool.machine.handle(pool.now, input, &mut news);
+        if works {
+            let grant = pool.claim();
+            pool.give_back(grant, Returned::Broken);
+        }
+        pool.pass(ms(500));
+    }
+    assert_eq!(news.0, [true, false, true]);
+}
