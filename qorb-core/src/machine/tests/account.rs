@@ -142,6 +142,43 @@ fn work_that_nobody_wants_any_more_has_failed_as_what_it_was() {
     );
 }
 
+/// Backends that went online, each with whether that was news, and offline.
+#[derive(Default)]
+struct Lines(Vec<&'static str>);
+
+impl Observer for Lines {
+    fn observe(&mut self, event: &Event<'_>) {
+        match event {
+            Event::SetOnline { news: true, .. } => self.0.push("online"),
+            Event::SetOnline { .. } => self.0.push("still online"),
+            Event::SetOffline { .. } => self.0.push("offline"),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn it_says_when_a_backend_goes_online_and_when_offline() {
+    let mut pool = Pool::new(small());
+    pool.backends(&["a"]);
+    pool.expect(&["connect a#1", "connect a#2"]);
+    let mut lines = Lines::default();
+    for slot in ["a#1", "a#2"] {
+        let input = Input::Connected(pool.jobs[slot]);
+        let _ = pool.machine.handle(pool.now, input, &mut lines);
+    }
+    assert_eq!(lines.0, ["online"]);
+    let grants: Vec<Grant> = (0..2)
+        .map(|_| pool.machine.claim(&mut lines).unwrap())
+        .collect();
+    assert_eq!(lines.0, ["online", "still online"]);
+    for grant in grants {
+        let input = Input::Returned(grant.slot, Returned::Broken);
+        let _ = pool.machine.handle(pool.now, input, &mut lines);
+    }
+    assert_eq!(lines.0, ["online", "still online", "offline"]);
+}
+
 /// Whether failed connects are news, in their order.
 #[derive(Default)]
 struct News(Vec<bool>);
@@ -166,9 +203,10 @@ fn that_a_backend_cannot_be_connected_to_is_news_once_until_it_can() {
     for works in [false, false, true, false] {
         pool.outputs();
         let job = pool.jobs["a#1"];
-        let input = match works {
-            true => Input::Connected(job),
-            false => Input::ConnectFailed(job, &"refused"),
+        let input = if works {
+            Input::Connected(job)
+        } else {
+            Input::ConnectFailed(job, &"refused")
         };
         let _ = pool.machine.handle(pool.now, input, &mut news);
         if works {
