@@ -217,3 +217,15 @@ fn that_a_backend_cannot_be_connected_to_is_news_once_until_it_can() {
     }
     assert_eq!(news.0, [true, false, true]);
 }
+
+#[test]
+fn a_slots_number_says_which_backend_it_is_of() {
+    let mut pool = Pool::new(small());
+    pool.backends(&["a", "b"]);
+    let numbers = core::iter::from_fn(|| pool.machine.poll_output());
+    let numbers = numbers.map(|output| match output {
+        Output::Connect { number, .. } => (number >> 48, number & 0xffff_ffff_ffff),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(numbers.collect::<Vec<_>>(), [(0, 1), (1, 2)]);
+}
