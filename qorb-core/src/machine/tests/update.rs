@@ -242,3 +242,14 @@ fn promise_1_a_wait_that_ends_while_there_are_too_many_slots_goes_on() {
     pool.accept(Input::Closed(goodbye));
     pool.expect(&["connect a#4"]);
 }
+
+#[test]
+fn a_backend_that_is_back_while_a_client_holds_it_is_as_good_as_it_was() {
+    let mut pool = Pool::connected_to(eight(), &["a"]);
+    let _held = pool.claim();
+    pool.connect_all();
+    pool.backends(&[]);
+    pool.outputs();
+    pool.backends(&["a"]);
+    assert_eq!(pool.outputs().len(), 6, "one is held, and six are spare");
+}
