@@ -320,3 +320,25 @@ fn where_the_connection_that_was_to_prove_itself_is_closed_another_is_tried() {
     pool.live(ms(60_000), ms(10), &|_, _| Some(true));
     assert_eq!(pool.machine.stats().slots.unclaimed_slots, 2);
 }
+
+#[test]
+fn a_probe_that_a_lowered_cap_has_stopped_goes_on_once_that_is_raised() {
+    let (mut pool, held) = under_load(patient(8), &["a"], 1, 1);
+    pool.live(ms(5_000), ms(1), &takes(1));
+    let mut outputs = pool.outputs();
+    while !outputs.iter().any(|it| it.contains("connect a#")) {
+        outputs = pool.pass(ms(10));
+    }
+    let capped = |max_slots| Policy {
+        max_slots,
+        ..patient(8)
+    };
+    pool.accept(Input::Policy(capped(1).check().unwrap()));
+    let outputs = pool.outputs();
+    assert!(outputs[0].starts_with("abort a#"), "{outputs:?}");
+    pool.accept(Input::Policy(capped(8).check().unwrap()));
+    pool.live(ms(60_000), ms(10), &takes(2));
+    assert_eq!(pool.machine.connected(), 2);
+    give_all_back(&mut pool, held);
+    assert_eq!(pool.machine.connected(), 2, "what the client held is kept");
+}
