@@ -253,3 +253,29 @@ fn a_backend_that_is_back_while_a_client_holds_it_is_as_good_as_it_was() {
     pool.backends(&["a"]);
     assert_eq!(pool.outputs().len(), 6, "one is held, and six are spare");
 }
+
+#[test]
+fn backends_go_one_after_the_other_and_the_last_too() {
+    let mut pool = Pool::connected_to(small(), &["a", "b"]);
+    pool.backends(&["a"]);
+    pool.connect_all();
+    pool.expect_spread(&[("a", 2)]);
+    pool.backends(&[]);
+    assert_eq!(pool.outputs().len(), 2);
+    assert_eq!(pool.machine.backends(), 0);
+}
+
+#[test]
+fn a_backend_with_idle_connections_may_change_its_priority() {
+    let mut pool = Pool::connected_to(small(), &["a", "b"]);
+    for better in ["a", "b", "b", "a", "a", "b", "a"] {
+        let worse = if better == "a" { "b" } else { "a" };
+        let mut backends = [backend(better), backend(worse)];
+        backends[1].priority = 1;
+        pool.accept(Input::Backends(backends.into()));
+        let grant = pool.claim();
+        assert!(pool.name(grant.slot).starts_with(better));
+        pool.release(grant);
+        pool.connect_all();
+    }
+}
