@@ -494,3 +494,23 @@ fn newcomers_are_left_in_peace_as_long_as_each_that_works_has_no_more_than_one_s
     let _held = pool.claim();
     pool.expect(&["connect a#3", "connect new#4"]);
 }
+
+#[test]
+fn a_tick_ends_no_more_of_what_waits_than_is_surplus() {
+    let spares = |spares_wanted| Policy {
+        spares_wanted,
+        ..small()
+    };
+    let mut pool = Pool::connected_to(spares(4), &["a"]);
+    let broken: Vec<Grant> = (0..2).map(|_| pool.claim()).collect();
+    for grant in broken {
+        pool.give_back(grant, Returned::Broken);
+    }
+    pool.accept(Input::Policy(spares(3).check().unwrap()));
+    let connects = pool.pass(ms(20));
+    let old = ["20: connect a#3", "20: connect a#4"];
+    assert!(
+        connects.len() == 1 && old.contains(&&*connects[0]),
+        "{connects:?}"
+    );
+}
