@@ -288,6 +288,23 @@ fn what_is_found_can_be_pasted_into_a_test() {
     assert_eq!(finding.steps, steps[..5]);
 }
 
+/// What was found once, and must not be again.
+#[test]
+fn a_set_of_backends_that_comes_after_the_end_changes_nothing() {
+    let steps = [
+        Step(Move::Name(1), 0),
+        Step(Move::Well(0), 0),
+        Step(Move::Claim(Then::Hold), 0),
+        Step(Move::Due, 0),
+        Step(Move::Terminate, 0),
+        Step(Move::Recycle(0), 0),
+        Step(Move::Meet, 0),
+        Step(Move::Claim(Then::Hold), 0),
+        Step(Move::Name(0), 0),
+    ];
+    worlds::single().replay(&steps).unwrap();
+}
+
 #[test]
 fn a_small_world_has_an_end() {
     // Less time than there could be: what is left is small enough for a test.

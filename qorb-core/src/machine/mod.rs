@@ -241,8 +241,11 @@ impl Machine {
             Input::Policy(policy) => self.change_policy(now, policy, observer),
             Input::Terminate => self.terminate(now, observer),
         };
+        if handled.is_none() {
+            return Handled::Stale;
+        }
         self.settle(now, observer);
-        handled.map_or(Handled::Stale, |()| Handled::Accepted)
+        Handled::Accepted
     }
 
     /// Does whatever is due at `now`; very much not in one go, but in as many as [`poll_timeout`](Self::poll_timeout)

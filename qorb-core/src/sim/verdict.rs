@@ -1,6 +1,7 @@
 //! How the owner of a watched machine compares: each rule once.
 
 use alloc::format;
+use alloc::string::String;
 use core::time::Duration;
 
 use super::books::{Bounded, Place};
@@ -379,24 +380,19 @@ impl Watched {
         again.handle_timeout(now, &mut ());
         let (once, twice) = (self.picture(), format!("{again:#?}"));
         self.expect(once == twice, 8, |_| {
-            let at = once
-                .bytes()
-                .zip(twice.bytes())
-                .take_while(|(a, b)| a == b)
-                .count();
-            let around = |it: &str| {
-                it.chars()
-                    .skip(at.saturating_sub(60))
-                    .take(120)
-                    .collect::<alloc::string::String>()
-            };
-            format!(
-                "a second time-out at {now:?} changed something: ...{}... to ...{}...",
-                around(&once),
-                around(&twice)
-            )
+            let what = difference(&once, &twice);
+            format!("a second time-out at {now:?} changed something: {what}")
         });
     }
+}
+
+/// Where two pictures differ, with what is around that.
+pub(super) fn difference(before: &str, after: &str) -> String {
+    let same = before.bytes().zip(after.bytes());
+    let at = same.take_while(|(a, b)| a == b).count();
+    let around =
+        |it: &str| -> String { it.chars().skip(at.saturating_sub(60)).take(120).collect() };
+    format!("...{}... to ...{}...", around(before), around(after))
 }
 
 /// Which promise the words of an audit name; what they name none in is bookkeeping.

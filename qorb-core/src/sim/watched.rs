@@ -13,6 +13,7 @@ use super::books::{Books, Bounded, Place};
 use super::canary::Canary;
 use super::notes::Notes;
 use super::tally::Tally;
+use super::verdict::difference;
 use crate::Machine;
 use crate::backend::Backend;
 use crate::dice::Dice;
@@ -279,9 +280,10 @@ impl Watched {
             format!("{note:?} was {result:?}")
         });
         if let Some(before) = before {
-            let same = before == self.picture();
-            self.expect(same, note.promise(), |_| {
-                format!("{note:?} was stale, and changed something")
+            let after = self.picture();
+            self.expect(before == after, note.promise(), |_| {
+                let what = difference(&before, &after);
+                format!("{note:?} was stale, and changed something: {what}")
             });
         }
         if let Some((max_slots, max_count)) = policy.filter(|_| accepted) {
