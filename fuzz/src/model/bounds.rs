@@ -189,13 +189,17 @@ impl Model {
         self.stats.total_slots > self.policy.max_slots || backends.any(|it| it.slots_before > each)
     }
 
-    /// A tick closes what a backend has beyond its share, and nothing else.
+    /// A tick closes what a backend has beyond its share, and nothing else. One that has failed may be given a probe in the
+    /// place of what was closed, and one that was never connected to may be put on trial: there that is not seen from outside.
     fn tick_closed_surplus(&self, stats: &Stats) {
         if !self.tick_is_plain {
             return;
         }
         for said in &stats.backends {
             let at = self.at(said);
+            if self.backends[at].blemished || !self.backends[at].has_connected {
+                continue;
+            }
             let Tick { slots, closed } = self.backends[at].tick;
             let surplus = slots.saturating_sub(said.share);
             assert!(
