@@ -193,6 +193,10 @@ impl Model {
         if was_connected && self.now.since(slot.connected_at) >= longest {
             slot.failures = (0, 0);
         }
+        // It may have lived its whole life, which proves that it worked.
+        if was_connected && slot.expires.0 <= self.now {
+            slot.failures.0 = 0;
+        }
         // It may go on from what others of its backend have come to.
         let most = slot.failures.1.max(member.most_failures).saturating_add(1);
         slot.failures = (slot.failures.0 + 1, most);
