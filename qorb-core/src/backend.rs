@@ -137,7 +137,8 @@ impl Backend {
         u32::from(self.weight.max(1))
     }
 
-    pub(crate) fn identity(&self) -> Identity {
+    /// What tells it from other backends.
+    pub fn identity(&self) -> Identity {
         Identity {
             name: self.name.clone(),
             address: self.address,
@@ -156,9 +157,9 @@ impl fmt::Display for Backend {
     }
 }
 
-/// What makes a backend the one it is.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) struct Identity {
+/// What makes a backend the one it is: its name, and where it listens. A key for whatever is kept of each.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Identity {
     name: Name,
     address: SocketAddr,
     unix: Option<Arc<str>>,

@@ -5,6 +5,7 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::backend::Backend;
+use crate::id::SlotId;
 use crate::io::Refusal;
 use crate::slot::{State, Stats};
 
@@ -60,10 +61,11 @@ pub enum Event<'a> {
         slot: u64,
         backend: &'a Arc<Backend>,
     },
-    /// It connected.
+    /// It connected, and took so long to.
     ConnectDone {
         slot: u64,
         backend: &'a Arc<Backend>,
+        took: Duration,
     },
     /// It did not. It is news if no connect to this backend has failed since the last that succeeded.
     ConnectFailed {
@@ -144,12 +146,40 @@ pub enum Event<'a> {
     RebalanceStart,
     /// It has.
     RebalanceDone,
-    /// The resolver named a backend that was not there before.
-    BackendAdded { backend: &'a Arc<Backend> },
+    /// The resolver named a backend that was not there before. Its number is in the upper 16 bits of its slots' numbers.
+    BackendAdded {
+        backend: &'a Arc<Backend>,
+        number: u16,
+    },
     /// The resolver no longer names a backend; it is drained.
-    BackendRemoved { backend: &'a Arc<Backend> },
+    BackendRemoved {
+        backend: &'a Arc<Backend>,
+        number: u16,
+    },
     /// The resolver named one backend twice in one set; the first counts.
     BackendRepeated { backend: &'a Arc<Backend> },
+    /// So many claims wait now.
+    Waiting { waiting: usize },
+    /// A claim was given a slot, for which it had waited so long since it came, or came again. Told where the policy has it
+    /// [timed](crate::policy::Policy::timed).
+    Waited { claim: u64, waited: Duration },
+    /// A slot has come back, which a client had for so long. Told where the policy has it
+    /// [timed](crate::policy::Policy::timed).
+    Held { slot: u64, held: Duration },
+    /// A client has held a connection for longer than the policy's `leak_after`. Told once.
+    LeakSuspected {
+        id: SlotId,
+        slot: u64,
+        backend: &'a Arc<Backend>,
+        held: Duration,
+    },
+    /// That connection has come back.
+    LeakReturned {
+        id: SlotId,
+        slot: u64,
+        backend: &'a Arc<Backend>,
+        held: Duration,
+    },
     /// The pool was terminated.
     Terminated,
 }

@@ -13,6 +13,10 @@ use crate::time::Instant;
 ///
 /// Reasons are borrowed text: the machine passes them on to its observer and decides nothing by them.
 #[derive(Clone)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a policy is told by value, as everything else; none of these is kept"
+)]
 pub enum Input<'a> {
     /// The resolver named the backends there are, all of them.
     Backends(AllBackends),
@@ -220,6 +224,8 @@ pub enum Wakeup {
     Slot(SlotId),
     /// A claim's deadline.
     Claim(ClaimId),
+    /// A client has held this slot for long enough to be reported.
+    Overdue(SlotId),
     /// It is time to rebalance.
     Rebalance,
     /// More slots are wanted, and opening them takes the time.

@@ -31,6 +31,13 @@ pub struct Policy {
     pub max_waiting: Option<usize>,
     /// Sheds claims while all wait too long; `None`, the default, for never.
     pub codel: Option<CoDel>,
+    /// How long a client may hold a connection before it is reported as perhaps leaked, once, with where it was claimed;
+    /// and again when it comes back. `None`, the default, for never; more than zero. It costs two looks at the clock for
+    /// each claim: one when it is granted, one when its connection comes back.
+    pub leak_after: Option<Duration>,
+    /// Whether it is measured how long claims wait and clients hold connections. Default no. It costs two looks at the clock
+    /// for each claim.
+    pub timed: bool,
     /// What holds for each backend.
     pub set_config: SetConfig,
 }
@@ -92,6 +99,8 @@ impl Default for Policy {
             claim_timeout: Duration::from_secs(30),
             max_waiting: None,
             codel: None,
+            leak_after: None,
+            timed: false,
             set_config: SetConfig::default(),
         }
     }
@@ -141,6 +150,9 @@ impl Policy {
             self.codel
                 .as_mut()
                 .and_then(|codel| more_than_zero(&mut codel.interval, "codel.interval")),
+            self.leak_after
+                .as_mut()
+                .and_then(|after| more_than_zero(after, "leak_after")),
             at_least_one(&mut set.max_count, "set_config.max_count"),
             more_than_zero(
                 &mut set.min_connection_backoff,

@@ -126,6 +126,22 @@ impl Queue {
         self.claims[id.index as usize].stage = Stage::Granted(slot);
     }
 
+    /// Since when the time of the one runs that has waited longest. Those that try again, each of which has cost a slot, stand
+    /// before all others, though not by age.
+    pub(crate) fn oldest(&self) -> Option<Instant> {
+        let order = self.in_order();
+        let mut newcomers = 0;
+        let eldest = order.take_while(|claim| {
+            newcomers += usize::from(!claim.ticket.retried);
+            newcomers <= 1
+        });
+        let since = eldest.map(|claim| match claim.ticket.deadline {
+            Deadline::At { from, .. } => from,
+            Deadline::Unset | Deadline::Never => claim.since,
+        });
+        since.min()
+    }
+
     /// The claim, if `id` is not a late one.
     pub(crate) fn get(&self, id: ClaimId) -> Option<&Claim> {
         let claim = self.claims.get(id.index as usize)?;

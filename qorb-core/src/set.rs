@@ -1,12 +1,17 @@
 //! A set: one backend and its slots.
 
+use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt::{self, Write};
+use core::ops::{Deref, DerefMut};
 
 use crate::backend::Backend;
 use crate::choice::Load;
 use crate::list::List;
 use crate::slot::Stats;
+use crate::stats::{Closed, Failure, Trouble};
 use crate::time::Instant;
 use crate::window::Window;
 
@@ -47,6 +52,65 @@ pub(crate) struct Set {
     pub(crate) probe_failures: u32,
     /// While its probe waits, or it waits for its turn: when it is due.
     pub(crate) due: Due,
+    /// What is kept to be told of it, and decides nothing.
+    pub(crate) history: History,
+}
+
+/// What has happened to a backend. It is on the heap, for it is seldom looked at.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct History(Box<Past>);
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Past {
+    pub(crate) opened: u64,
+    pub(crate) closed: Closed,
+    pub(crate) connect_failures: u64,
+    pub(crate) last_failure: Option<Failure>,
+}
+
+impl History {
+    /// Keeps what went wrong, in words, the first of them if they are very many.
+    pub(crate) fn fail(&mut self, at: Instant, what: Trouble, reason: &dyn fmt::Display) {
+        let mut words = Words(String::new());
+        // That they are cut short is no news to anybody here.
+        let _ = write!(words, "{reason}");
+        let reason = words.0.into_boxed_str();
+        self.last_failure = Some(Failure { at, what, reason });
+    }
+}
+
+/// Takes so many bytes and no more.
+struct Words(String);
+
+impl Write for Words {
+    fn write_str(&mut self, words: &str) -> fmt::Result {
+        let room = MOST_WORDS - self.0.len();
+        let whole = |&at: &usize| words.is_char_boundary(at);
+        let fitting = (0..=room.min(words.len())).rev().find(whole).unwrap_or(0);
+        self.0.push_str(&words[..fitting]);
+        if fitting < words.len() {
+            Err(fmt::Error)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// How many bytes of an error's words are kept of each backend: what an engineer reads, not a page of HTML.
+const MOST_WORDS: usize = 512;
+
+impl Deref for History {
+    type Target = Past;
+
+    fn deref(&self) -> &Past {
+        &self.0
+    }
+}
+
+impl DerefMut for History {
+    fn deref_mut(&mut self) -> &mut Past {
+        &mut self.0
+    }
 }
 
 /// When something is to be tried again.
@@ -111,6 +175,7 @@ impl Set {
             proving: None,
             probe_failures: 0,
             due: Due::NOW,
+            history: History::default(),
         }
     }
 
@@ -160,6 +225,15 @@ impl Set {
         // By how much a ceiling that is nowhere would rise is of no account: a new one begins with one.
         if self.ceiling != u32::MAX {
             form.number(self.step.into());
+        }
+    }
+
+    /// Until when it is not connected to, because it failed.
+    pub(crate) fn back_off_until(&self) -> Option<Instant> {
+        if self.is_probed() {
+            self.due.max(self.not_before).instant()
+        } else {
+            self.not_before.instant()
         }
     }
 

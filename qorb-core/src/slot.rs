@@ -4,7 +4,8 @@ use core::fmt;
 use core::ops::Add;
 
 use crate::list::NONE;
-use crate::time::Instant;
+use crate::stats::Closing;
+use crate::time::{Instant, Later};
 
 /// What a slot is doing, as users and probes see it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -50,6 +51,7 @@ impl fmt::Display for State {
 
 /// How many slots are in which state.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Stats {
     /// Slots without a connection: connecting, or waiting to try again.
     pub connecting_slots: usize,
@@ -157,6 +159,19 @@ impl Phase {
     }
 }
 
+/// Whether it is watched that a client does not hold a slot for too long.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Hold {
+    /// It is not: no client holds it, or nobody wants to know.
+    Free,
+    /// Since when it is held is known, and nothing else.
+    Timed,
+    /// It is; the slot stands in the list of those that are held.
+    Watched,
+    /// A client has held it for too long, which was told.
+    Overdue,
+}
+
 /// A slot, as the machine keeps it.
 #[derive(Clone, Debug)]
 pub(crate) struct Slot {
@@ -173,12 +188,17 @@ pub(crate) struct Slot {
     /// When its connection came about.
     pub(crate) connected_at: Instant,
     /// When its connection is too old, if ever.
-    pub(crate) expires_at: Option<Instant>,
+    pub(crate) expires_at: Later,
+    /// Since when it connects, or is held.
+    pub(crate) since: Instant,
     /// Where it stands in its set's list of slots.
     pub(crate) place: u32,
     /// The claim that was granted this slot but does not have it in hand yet, or `NONE`.
     pub(crate) holder: u32,
     pub(crate) phase: Phase,
+    pub(crate) hold: Hold,
+    /// Why its connection is closed, while it is told goodbye.
+    pub(crate) why: Closing,
     /// It was claimed since its health timer last ran. Spares the claim path the clock.
     pub(crate) used: bool,
     /// Its connection grew too old while a client held it. Spares the claim path the clock.
@@ -196,10 +216,13 @@ impl Slot {
             attempt: 0,
             failures: 0,
             connected_at: Instant::EPOCH,
-            expires_at: None,
+            expires_at: Later::NEVER,
+            since: Instant::EPOCH,
             place,
             holder: NONE,
             phase: Phase::BackingOff,
+            hold: Hold::Free,
+            why: Closing::Surplus,
             used: false,
             expired: false,
             surplus: false,

@@ -48,6 +48,31 @@ impl Instant {
     }
 }
 
+/// A moment that may never come, in eight bytes: the last moment there is stands for never.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Later(Instant);
+
+impl Later {
+    pub(crate) const NEVER: Self = Self(Instant(u64::MAX));
+
+    #[inline]
+    pub(crate) fn instant(self) -> Option<Instant> {
+        (self != Self::NEVER).then_some(self.0)
+    }
+}
+
+impl From<Option<Instant>> for Later {
+    fn from(at: Option<Instant>) -> Self {
+        at.map_or(Self::NEVER, Self)
+    }
+}
+
+impl fmt::Debug for Later {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.instant().fmt(f)
+    }
+}
+
 impl fmt::Debug for Instant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", Duration::from_nanos(self.0))

@@ -373,6 +373,7 @@ impl Model {
             }
             Wakeup::Rebalance => assert_eq!(Some(at), self.rebalance_at),
             Wakeup::Slot(id) => self.slot_is_due(at, self.by_id(id)),
+            Wakeup::Overdue(_) => panic!("the model's policies have nobody watched"),
             Wakeup::Growth | Wakeup::Update => panic!("{why:?} was put off"),
         }
     }

@@ -97,8 +97,8 @@ impl Observer for Tales {
             Event::PoolClaimDone { claim, slot } => Tale::Served { claim, slot },
             Event::ClaimFailed { claim, refusal } => Tale::ClaimFailed(claim, refusal),
             Event::RebalanceStart => Tale::Rebalance,
-            Event::BackendRemoved { backend } => Tale::Removed(backend.clone()),
-            Event::BackendAdded { backend } => Tale::Added(backend.clone()),
+            Event::BackendRemoved { backend, .. } => Tale::Removed(backend.clone()),
+            Event::BackendAdded { backend, .. } => Tale::Added(backend.clone()),
             _ => return,
         });
     }

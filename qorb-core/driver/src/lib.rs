@@ -15,6 +15,7 @@
 //! | `reactor.rs` | what adapters of runtimes on async-io have in common |
 //! | `conformance/` | the suite of tests that every adapter passes |
 //! | `observer.rs`, `watch.rs`, `probes.rs`, `trace.rs` | who is told what |
+//! | `stats.rs`, `times.rs`, `histogram.rs`, `holders.rs` | what is counted, measured and remembered |
 //! | `recorder.rs` | a tape of all that is decided, to be replayed |
 //! | `sync.rs`, `signal.rs`, `panics.rs` | tools |
 //!
@@ -115,10 +116,14 @@ pub mod pool;
 pub mod resolver;
 pub mod resolvers;
 pub mod runtime;
+pub mod stats;
 
 #[cfg(all(test, loom))]
 mod checker;
 mod connector;
+#[cfg(feature = "histograms")]
+mod histogram;
+mod holders;
 mod hooks;
 mod inbox;
 mod panics;
@@ -131,6 +136,7 @@ mod seat;
 mod signal;
 #[doc(hidden)]
 pub mod sync;
+mod times;
 #[cfg(feature = "tracing")]
 mod trace;
 mod watch;
@@ -152,10 +158,4 @@ pub mod service {
 /// Slots: the places of connections.
 pub mod slot {
     pub use qorb_core::slot::{State, Stats};
-}
-
-/// What a pool is doing, in numbers.
-pub mod stats {
-    pub use crate::pool::StatsStream;
-    pub use qorb_core::stats::{BackendStats, Stats, Totals};
 }

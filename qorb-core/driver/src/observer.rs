@@ -1,8 +1,12 @@
 //! For those who want to know what a pool does, as it does it: metrics, recorders, live views.
 
+use std::backtrace::Backtrace;
 use std::fmt;
 use std::ops::BitOr;
+use std::panic::Location;
+use std::time::Duration;
 
+use qorb_core::policy::Policy;
 use qorb_core::slot::{State, Stats};
 
 use crate::backend::Backend;
@@ -96,6 +100,26 @@ pub enum Detail {
     },
     /// Whether a backend that is online has unclaimed slots.
     HasUnclaimed(bool),
+    /// How long it took: a connect, a claim's wait, a client's hold.
+    Took(Duration),
+    /// How many claims wait.
+    Waiting(usize),
+    /// Who holds a connection for too long.
+    Leak(Leak),
+    /// What the pool's policy asks for.
+    Policy(Box<Policy>),
+}
+
+/// A connection that may have been forgotten by who claimed it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Leak {
+    /// For how long it has been held.
+    pub held: Duration,
+    /// Where it was claimed: where [`Pool::claim`](crate::pool::Pool::claim) or its like was called.
+    pub claimed_at: Option<&'static Location<'static>>,
+    /// From where it was claimed, if the pool [captures that](crate::pool::Builder::claim_backtraces).
+    pub backtrace: Option<Arc<Backtrace>>,
 }
 
 /// Sorts of things that happen. The first 26 are the probes, which have the same names.
@@ -163,6 +187,18 @@ pub enum Kind {
     BackendRemoved,
     /// The resolver named one backend twice in one set; the first counts.
     BackendRepeated,
+    /// One claim more waits, or one less.
+    WaitingChanged,
+    /// A claim was given a slot; how long it waited for that. Only where the policy has it timed.
+    Waited,
+    /// A slot has come back; how long it was held. Only where the policy has it timed.
+    Held,
+    /// A client has held a connection for longer than the policy's `leak_after`.
+    LeakSuspected,
+    /// A connection that was reported so has come back.
+    LeakReturned,
+    /// The pool goes by this policy from now on.
+    PolicySet,
     /// The pool was terminated.
     Terminated,
     /// The resolver has ended; the last set stays in force.
@@ -312,6 +348,12 @@ const NAMES: [&str; Kind::Other as usize + 1] = [
     "backend-added",
     "backend-removed",
     "backend-repeated",
+    "waiting-changed",
+    "waited",
+    "held",
+    "leak-suspected",
+    "leak-returned",
+    "policy-set",
     "terminated",
     "resolver-ended",
     "resolver-panicked",

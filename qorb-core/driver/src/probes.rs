@@ -13,8 +13,6 @@
 )]
 
 use qorb_core::event::Event;
-use qorb_core::slot;
-use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 /// Makes the probes known to the operating system's tracer. May be called again.
 pub(crate) fn register() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
@@ -122,7 +120,7 @@ fn fire_connect(pool: &str, event: &Event<'_>) {
         Event::ConnectStart { slot, backend } => {
             probes::connect__start!(|| seldom(|| (pool, slot, backend.to_string())));
         }
-        Event::ConnectDone { slot, backend } => {
+        Event::ConnectDone { slot, backend, .. } => {
             probes::connect__done!(|| seldom(|| (pool, slot, backend.to_string())));
         }
         Event::ConnectFailed {
@@ -168,7 +166,7 @@ fn fire_set(pool: &str, event: &Event<'_>) {
                 slot,
                 old.as_str(),
                 new.as_str(),
-                Stats(*stats)
+                stats
             )));
         }
         _ => {}
@@ -218,24 +216,9 @@ fn fire_recycle(pool: &str, event: &Event<'_>) {
     }
 }
 
-/// A backend's slots as tracers see them, in JSON.
-struct Stats(slot::Stats);
-
-impl Serialize for Stats {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut json = serializer.serialize_struct("Stats", 5)?;
-        json.serialize_field("connecting_slots", &self.0.connecting_slots)?;
-        json.serialize_field("unclaimed_slots", &self.0.unclaimed_slots)?;
-        json.serialize_field("checking_slots", &self.0.checking_slots)?;
-        json.serialize_field("claimed_slots", &self.0.claimed_slots)?;
-        json.serialize_field("total_claims", &self.0.total_claims)?;
-        json.end()
-    }
-}
-
 #[usdt::provider(provider = "qorb")]
 mod probes {
-    use crate::probes::Stats;
+    use qorb_core::slot::Stats;
 
     fn claim__start(pool: &str, claim_id: u64) {}
     fn claim__done(pool: &str, claim_id: u64, slot_id: u64) {}
@@ -275,15 +258,15 @@ mod probes {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use qorb_core::slot::Stats;
 
     #[test]
     fn the_statistics_reach_a_tracer_as_json() {
-        let stats = slot::Stats {
+        let stats = Stats {
             claimed_slots: 2,
-            ..slot::Stats::default()
+            ..Stats::default()
         };
-        let json = usdt::to_json(&Stats(stats)).unwrap();
+        let json = usdt::to_json(&stats).unwrap();
         assert_eq!(
             json,
             r#"{"connecting_slots":0,"unclaimed_slots":0,"checking_slots":0,"claimed_slots":2,"total_claims":0}"#

@@ -22,6 +22,8 @@ pub(crate) struct Seat<Conn> {
     pub(crate) connected_at: Instant,
     /// How often it was lent.
     pub(crate) uses: u64,
+    /// Its return is to bring the time along.
+    pub(crate) timed: bool,
     pub(crate) places: Option<Box<Places<Conn>>>,
     /// The inbox in which the claim found this seat: empty, and on its way back to be used again.
     pub(crate) inbox: Option<Arc<Inbox<Conn>>>,

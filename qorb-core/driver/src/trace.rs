@@ -17,7 +17,7 @@ use std::fmt;
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, event};
 
-use crate::observer::{Detail, Interest, Kind, Record};
+use crate::observer::{Detail, Interest, Kind, Leak, Record};
 
 /// What anybody who listens to `tracing` could want now. One load.
 #[inline]
@@ -54,6 +54,7 @@ macro_rules! emit_as {
     ($level:expr, $pool:expr, $record:expr) => {{
         let record = $record;
         let backend = record.backend.as_deref();
+        let leak = leak_of(record);
         event!(
             target: "qorb",
             $level,
@@ -62,6 +63,9 @@ macro_rules! emit_as {
             slot = record.slot,
             backend = backend.map(tracing::field::display),
             name = backend.map(|backend| backend.name.as_str()),
+            took = took_of(record),
+            claimed_at = leak.and_then(|leak| leak.claimed_at).map(tracing::field::display),
+            backtrace = leak.and_then(|leak| leak.backtrace.as_deref()).map(tracing::field::display),
             reason = reason_of(record),
             "{}",
             record.kind
@@ -81,9 +85,25 @@ fn level_of(record: &Record) -> Level {
     }
 }
 
+fn leak_of(record: &Record) -> Option<&Leak> {
+    match &record.detail {
+        Detail::Leak(leak) => Some(leak),
+        _ => None,
+    }
+}
+
+/// How long something took, in seconds.
+fn took_of(record: &Record) -> Option<f64> {
+    match &record.detail {
+        Detail::Took(time) => Some(time.as_secs_f64()),
+        Detail::Leak(leak) => Some(leak.held.as_secs_f64()),
+        _ => None,
+    }
+}
+
 fn reason_of(record: &Record) -> Option<tracing::field::DisplayValue<Reason<'_>>> {
     match &record.detail {
-        Detail::None => None,
+        Detail::None | Detail::Took(_) | Detail::Leak(_) => None,
         Detail::Reason(words) if words.is_empty() => None,
         detail => Some(tracing::field::display(Reason(detail))),
     }
@@ -94,12 +114,14 @@ struct Reason<'a>(&'a Detail);
 impl fmt::Display for Reason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Detail::None => Ok(()),
+            Detail::None | Detail::Took(_) | Detail::Leak(_) => Ok(()),
             Detail::Reason(words) => f.write_str(words),
             Detail::Refusal(refusal) => write!(f, "{refusal:?}"),
             Detail::Change { old, new, .. } => write!(f, "{old} to {new}"),
             Detail::HasUnclaimed(true) => f.write_str("has unclaimed slots"),
             Detail::HasUnclaimed(false) => f.write_str("has no unclaimed slot"),
+            Detail::Waiting(waiting) => write!(f, "{waiting} wait"),
+            Detail::Policy(policy) => write!(f, "{policy:?}"),
         }
     }
 }
@@ -110,12 +132,14 @@ const WARNINGS: Interest = ERRORS
     .with(Kind::ConnectFailed)
     .with(Kind::PolicyClamped)
     .with(Kind::RecorderStopped)
+    .with(Kind::LeakSuspected)
     .with(Kind::BackendRepeated);
 const INFOS: Interest = WARNINGS
     .with(Kind::BackendOnline)
     .with(Kind::SlotSetOffline)
     .with(Kind::BackendAdded)
     .with(Kind::BackendRemoved)
+    .with(Kind::LeakReturned)
     .with(Kind::Terminated);
 const DEBUGS: Interest = INFOS
     .with(Kind::ClaimAcquireFailed)
@@ -123,6 +147,7 @@ const DEBUGS: Interest = INFOS
     .with(Kind::ConnectDone)
     .with(Kind::HealthCheckFailed)
     .with(Kind::RecycleFailed)
+    .with(Kind::PolicySet)
     .with(Kind::ResolverEnded)
     .with(Kind::RebalanceStart)
     .with(Kind::RebalanceDone);

@@ -7,11 +7,14 @@
 )]
 
 use qorb_core::event::{Event, Observer};
+use qorb_core::policy::Policy;
 
 use crate::backend::Backend;
-use crate::observer::{Detail, Interest, Kind, Record, Subscriber};
+use crate::holders::Holders;
+use crate::observer::{Detail, Interest, Kind, Leak, Record, Subscriber};
 use crate::panics::quietly;
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering, StaticU64};
+use crate::times::Times;
 
 /// Who a pool tells what, and by what name the pool goes.
 pub(crate) struct Audience {
@@ -57,11 +60,18 @@ impl Audience {
 
     /// The observer for one call into the machine.
     #[inline]
-    pub(crate) fn watch<'a>(&'a self, log: &'a mut Log) -> Watch<'a> {
+    pub(crate) fn watch<'a>(
+        &'a self,
+        log: &'a mut Log,
+        times: &'a mut Times,
+        holders: &'a Holders,
+    ) -> Watch<'a> {
         Watch {
             interest: self.interest(),
             audience: self,
             log,
+            times,
+            holders,
         }
     }
 
@@ -78,12 +88,21 @@ impl Audience {
     #[cold]
     fn tell_if(&self, interest: Interest, event: &Event<'_>) {
         if interest.contains(kind_of(event)) {
-            self.deliver_one(&self.record(event));
+            self.deliver_one(&self.record(event, &Holders::default()));
         }
     }
 
     /// Tells of something that the machine knows nothing of.
     pub(crate) fn tell_own(&self, kind: Kind, words: &str) {
+        self.tell_detail(kind, || Detail::Reason(words.to_owned()));
+    }
+
+    /// Tells what the pool goes by.
+    pub(crate) fn tell_policy(&self, policy: &Policy) {
+        self.tell_detail(Kind::PolicySet, || Detail::Policy(Box::new(policy.clone())));
+    }
+
+    fn tell_detail(&self, kind: Kind, detail: impl FnOnce() -> Detail) {
         if self.interest().contains(kind) {
             self.deliver_one(&Record {
                 sequence: self.next_sequence(),
@@ -92,7 +111,7 @@ impl Audience {
                 slot: None,
                 backend: None,
                 news: true,
-                detail: Detail::Reason(words.to_owned()),
+                detail: detail(),
             });
         }
     }
@@ -134,17 +153,28 @@ impl Audience {
         self.sequence.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn record(&self, event: &Event<'_>) -> Record {
+    fn record(&self, event: &Event<'_>, holders: &Holders) -> Record {
         let parts = parts_of(event);
-        Record {
+        let mut record = Record {
             sequence: self.next_sequence(),
             kind: kind_of(event),
             claim: parts.claim.map(|claim| self.tag | claim),
             slot: parts.slot,
             backend: parts.backend.map(Arc::clone),
-            news: parts.news,
-            detail: parts.detail,
+            news: is_news(event),
+            detail: detail_of(event),
+        };
+        if let Event::LeakSuspected { id, held, .. } | Event::LeakReturned { id, held, .. } = *event
+        {
+            let holder = holders.of(id);
+            record.claim = holder.map(|holder| self.tag | holder.claim);
+            record.detail = Detail::Leak(Leak {
+                held,
+                claimed_at: holder.map(|holder| holder.caller.location),
+                backtrace: holder.and_then(|holder| holder.caller.backtrace.clone()),
+            });
         }
+        record
     }
 }
 
@@ -153,14 +183,18 @@ pub(crate) struct Watch<'a> {
     interest: Interest,
     audience: &'a Audience,
     log: &'a mut Log,
+    times: &'a mut Times,
+    holders: &'a Holders,
 }
 
 impl Observer for Watch<'_> {
     #[inline(always)]
     fn observe(&mut self, event: &Event<'_>) {
         self.audience.fire(event);
+        self.times.take_note(event);
         if !self.interest.is_empty() {
-            self.log.keep(self.audience, self.interest, event);
+            let audience = self.audience;
+            self.log.keep(audience, self.interest, event, self.holders);
         }
     }
 }
@@ -180,16 +214,22 @@ impl Log {
     }
 
     #[cold]
-    fn keep(&mut self, audience: &Audience, interest: Interest, event: &Event<'_>) {
+    fn keep(
+        &mut self,
+        audience: &Audience,
+        interest: Interest,
+        event: &Event<'_>,
+        holders: &Holders,
+    ) {
         if let Event::SetOnline { news: true, .. } = event
             && interest.contains(Kind::BackendOnline)
         {
-            let mut record = audience.record(event);
+            let mut record = audience.record(event, holders);
             (record.kind, record.detail) = (Kind::BackendOnline, Detail::None);
             self.0.push(record);
         }
         if interest.contains(kind_of(event)) {
-            self.0.push(audience.record(event));
+            self.0.push(audience.record(event, holders));
         }
     }
 }
@@ -225,119 +265,103 @@ fn kind_of(event: &Event<'_>) -> Kind {
         Event::BackendAdded { .. } => Kind::BackendAdded,
         Event::BackendRemoved { .. } => Kind::BackendRemoved,
         Event::BackendRepeated { .. } => Kind::BackendRepeated,
+        Event::Waiting { .. } => Kind::WaitingChanged,
+        Event::Waited { .. } => Kind::Waited,
+        Event::Held { .. } => Kind::Held,
+        Event::LeakSuspected { .. } => Kind::LeakSuspected,
+        Event::LeakReturned { .. } => Kind::LeakReturned,
         Event::Terminated => Kind::Terminated,
         _ => Kind::Other,
     }
 }
 
+/// Whom an event concerns.
 struct Parts<'a> {
     claim: Option<u64>,
     slot: Option<u64>,
     backend: Option<&'a Arc<Backend>>,
-    news: bool,
-    detail: Detail,
 }
 
-/// An event taken apart.
 fn parts_of<'a>(event: &Event<'a>) -> Parts<'a> {
-    let mut parts = Parts {
-        claim: None,
-        slot: None,
-        backend: None,
-        news: true,
-        detail: Detail::None,
-    };
-    match *event {
+    let (claim, slot, backend) = match *event {
         Event::ClaimStart { claim }
         | Event::PoolClaimStart { claim }
-        | Event::PoolClaimFailed { claim } => parts.claim = Some(claim),
+        | Event::PoolClaimFailed { claim }
+        | Event::ClaimFailed { claim, .. }
+        | Event::Waited { claim, .. } => (Some(claim), None, None),
         Event::ClaimDone { claim, slot }
         | Event::PoolClaimDone { claim, slot }
-        | Event::SetClaimDone { claim, slot } => {
-            (parts.claim, parts.slot) = (Some(claim), Some(slot));
-        }
-        Event::ClaimFailed { claim, refusal } => {
-            (parts.claim, parts.detail) = (Some(claim), Detail::Refusal(refusal));
+        | Event::SetClaimDone { claim, slot } => (Some(claim), Some(slot), None),
+        Event::SetClaimStart { claim, backend } | Event::SetClaimFailed { claim, backend } => {
+            (Some(claim), None, Some(backend))
         }
         Event::ClaimAcquireFailed {
             claim,
             slot,
             backend,
-            reason,
-        } => {
-            (parts.claim, parts.slot, parts.backend) = (Some(claim), Some(slot), Some(backend));
-            parts.detail = Detail::Reason(reason.to_string());
+            ..
         }
-        Event::SetClaimStart { claim, backend } | Event::SetClaimFailed { claim, backend } => {
-            (parts.claim, parts.backend) = (Some(claim), Some(backend));
-        }
-        Event::HandleClaimed {
+        | Event::HandleClaimed {
             claim,
             slot,
             backend,
-        } => {
-            (parts.claim, parts.slot, parts.backend) = (Some(claim), Some(slot), Some(backend));
-        }
+        } => (Some(claim), Some(slot), Some(backend)),
         Event::ConnectStart { slot, backend }
-        | Event::ConnectDone { slot, backend }
+        | Event::ConnectDone { slot, backend, .. }
+        | Event::ConnectFailed { slot, backend, .. }
         | Event::CheckStart { slot, backend }
-        | Event::RecycleStart { slot, backend } => {
-            (parts.slot, parts.backend) = (Some(slot), Some(backend));
-        }
-        Event::ConnectFailed {
-            slot,
-            backend,
-            reason,
-            news,
-        } => {
-            (parts.slot, parts.backend) = (Some(slot), Some(backend));
-            (parts.news, parts.detail) = (news, Detail::Reason(reason.to_string()));
-        }
-        Event::CheckFailed {
-            slot,
-            backend,
-            reason,
-        }
-        | Event::RecycleFailed {
-            slot,
-            backend,
-            reason,
-        } => {
-            (parts.slot, parts.backend) = (Some(slot), Some(backend));
-            parts.detail = Detail::Reason(reason.to_string());
-        }
+        | Event::CheckFailed { slot, backend, .. }
+        | Event::RecycleStart { slot, backend }
+        | Event::RecycleFailed { slot, backend, .. }
+        | Event::SlotStateChange { backend, slot, .. }
+        | Event::LeakSuspected { slot, backend, .. }
+        | Event::LeakReturned { slot, backend, .. } => (None, Some(slot), Some(backend)),
         Event::HandleReturned { slot }
         | Event::CheckDone { slot }
-        | Event::RecycleDone { slot } => parts.slot = Some(slot),
-        Event::SetOnline {
-            backend,
-            has_unclaimed,
-            news,
-        } => {
-            parts.backend = Some(backend);
-            (parts.news, parts.detail) = (news, Detail::HasUnclaimed(has_unclaimed));
-        }
+        | Event::RecycleDone { slot }
+        | Event::Held { slot, .. } => (None, Some(slot), None),
+        Event::SetOnline { backend, .. }
+        | Event::SetOffline { backend }
+        | Event::BackendAdded { backend, .. }
+        | Event::BackendRemoved { backend, .. }
+        | Event::BackendRepeated { backend } => (None, None, Some(backend)),
+        _ => (None, None, None),
+    };
+    Parts {
+        claim,
+        slot,
+        backend,
+    }
+}
+
+fn detail_of(event: &Event<'_>) -> Detail {
+    match *event {
+        Event::ClaimFailed { refusal, .. } => Detail::Refusal(refusal),
+        Event::ClaimAcquireFailed { reason, .. }
+        | Event::ConnectFailed { reason, .. }
+        | Event::CheckFailed { reason, .. }
+        | Event::RecycleFailed { reason, .. } => Detail::Reason(reason.to_string()),
+        Event::SetOnline { has_unclaimed, .. } => Detail::HasUnclaimed(has_unclaimed),
         Event::SlotStateChange {
-            backend,
-            slot,
+            old, new, stats, ..
+        } => Detail::Change {
             old,
             new,
-            stats,
-        } => {
-            (parts.slot, parts.backend) = (Some(slot), Some(backend));
-            parts.detail = Detail::Change {
-                old,
-                new,
-                stats: *stats,
-            };
-        }
-        Event::SetOffline { backend }
-        | Event::BackendAdded { backend }
-        | Event::BackendRemoved { backend }
-        | Event::BackendRepeated { backend } => parts.backend = Some(backend),
-        _ => {}
+            stats: *stats,
+        },
+        Event::ConnectDone { took: time, .. }
+        | Event::Waited { waited: time, .. }
+        | Event::Held { held: time, .. } => Detail::Took(time),
+        Event::Waiting { waiting } => Detail::Waiting(waiting),
+        _ => Detail::None,
     }
-    parts
+}
+
+const fn is_news(event: &Event<'_>) -> bool {
+    match *event {
+        Event::ConnectFailed { news, .. } | Event::SetOnline { news, .. } => news,
+        _ => true,
+    }
 }
 
 /// Pools made so far in this process.

@@ -45,7 +45,8 @@ fn pry(who: &'static str) {
     let Some(pool) = pool else {
         return;
     };
-    let _ = pool.stats();
+    // It takes the lock, and does not look at the clock, which may be what calls.
+    let _ = pool.audit();
     // A connection that is claimed and let go while it is prepared is replaced at once, which calls back again: not for ever.
     if calls < MOST_CLAIMS && !PRYING.replace(true) {
         let mut claim = Box::pin(pool.try_claim());

@@ -264,6 +264,8 @@ fn policy(change: impl FnOnce(&mut Policy)) -> CheckedPolicy {
         claim_timeout: 3 * UNIT,
         max_waiting: None,
         codel: None,
+        leak_after: None,
+        timed: false,
         set_config: SetConfig {
             max_count: 2,
             min_connection_backoff: UNIT,

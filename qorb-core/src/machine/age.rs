@@ -78,7 +78,10 @@ impl Machine {
         let doubtful = self.sets[slot.set as usize].breaks_in_row > 0;
         let proof = doubtful.then(|| slot.connected_at.after(long)).flatten();
         let proof = proof.filter(|&at| at > now);
-        let first = [check, proof, slot.expires_at].into_iter().flatten().min();
+        let first = [check, proof, slot.expires_at.instant()]
+            .into_iter()
+            .flatten()
+            .min();
         self.slot_timers.arm(index, first);
     }
 
@@ -91,7 +94,7 @@ impl Machine {
     }
 
     pub(super) fn is_too_old(&self, now: Instant, index: u32) -> bool {
-        let expires_at = self.slots[index as usize].expires_at;
+        let expires_at = self.slots[index as usize].expires_at.instant();
         expires_at.is_some_and(|at| at <= now)
     }
 }

@@ -8,7 +8,7 @@ use super::Machine;
 use crate::list::NONE;
 use crate::queue::Stage;
 use crate::set::{Set, Standing};
-use crate::slot::{self, Phase};
+use crate::slot::{self, Hold, Phase};
 
 /// What [`Machine::audit`] found wrong. It is a defect of the machine, never of its owner.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,7 +32,34 @@ impl Machine {
         }
         self.audit_slots()?;
         self.audit_probes()?;
+        self.audit_holds()?;
         self.audit_claims()
+    }
+
+    /// The list of slots that are held too long one day.
+    fn audit_holds(&self) -> Result<(), AuditError> {
+        let listed = self.links.iter(&self.held);
+        let strays = listed.filter(|&slot| self.slots[slot as usize].hold != Hold::Watched);
+        equal("strays in the list of held slots", &strays.count(), &0)?;
+        let watched = self.slots.iter();
+        let watched = watched.filter(|(_, slot)| slot.hold == Hold::Watched);
+        equal("held slots", &self.held.len(), &watched.count())?;
+        let held = self.links.iter(&self.held);
+        let ordered = held.is_sorted_by_key(|slot| self.slots[slot as usize].since);
+        holds(ordered, || {
+            String::from("what is held does not lie in the order of time")
+        })?;
+        for (index, slot) in &self.slots {
+            let claimed = slot.phase == Phase::Claimed;
+            let watched = self.policy.leak_after.is_some() && !self.terminated;
+            holds((slot.hold == Hold::Free) || claimed, || {
+                format!("slot {index} is {:?}, and {:?}", slot.phase, slot.hold)
+            })?;
+            holds((slot.hold != Hold::Free) || !claimed || !watched, || {
+                format!("slot {index} is held, and nobody watches")
+            })?;
+        }
+        Ok(())
     }
 
     fn audit_totals(&self) -> Result<(), AuditError> {
@@ -54,6 +81,11 @@ impl Machine {
             format!("promise 1: {} slots, at most {cap}", self.slots.len())
         })?;
         let open = self.totals.opened - self.totals.closed;
+        equal(
+            "closed by reason",
+            &self.closed.total(),
+            &self.totals.closed,
+        )?;
         let live = (self.counts.connected_slots() + self.closing) as u64;
         equal("promise 7: opened less closed", &open, &live)?;
         let leaving = self.sets.iter().map(|(_, set)| set);
@@ -106,7 +138,7 @@ impl Machine {
         let name = &set.backend;
         let idle = self.count_phase(set, Phase::Unclaimed);
         equal(format_args!("idle slots of {name}"), &set.idle.len(), &idle)?;
-        let listed = self.idle_links.iter(&set.idle);
+        let listed = self.links.iter(&set.idle);
         let strays = listed.filter(|&slot| {
             let slot = &self.slots[slot as usize];
             slot.set != index || slot.phase != Phase::Unclaimed

@@ -17,7 +17,7 @@ use crate::io::Deadline;
 use crate::list::NONE;
 use crate::policy::CheckedPolicy;
 use crate::set::{Due, Set, Standing};
-use crate::slot::{Phase, Slot};
+use crate::slot::{Hold, Phase, Slot};
 use crate::time::Instant;
 
 /// What holds for all the states that are to be told apart.
@@ -208,7 +208,7 @@ impl Machine {
     ///
     /// Left out: hooks and dice, which do not change or are chosen; totals, and how many slots and sets there have ever been;
     /// the caps there have ever been, which only audits ask for; the epoch, which the next update makes a new one; the set
-    /// that ran dry last, which only events name; counts of slots and sets, and the books of hungry, oversized, crowded and
+    /// that ran dry last, which only events name; what sets have been through, which is only told; counts of slots and sets, and the books of hungry, oversized, crowded and
     /// resting sets, all of which follow from the rest, as [`audit`](Self::audit) recounts; and the choice's tiers: who
     /// stands there follows too, and in which order only turns one draw into another.
     fn write(&self, form: &mut Form<'_>) {
@@ -229,6 +229,7 @@ impl Machine {
         for book in [&self.marked, &self.on_trial, &self.released, &self.probing] {
             form.indices(book.iter().copied());
         }
+        form.indices(self.links.iter(&self.held));
         // Whose turn is when, each set's own due time says but for the order of those that are long past.
         form.indices(self.turns.iter().map(|&(_, set)| set));
         self.memory.write(self.now, form);
@@ -254,8 +255,8 @@ impl Machine {
     }
 
     /// Left out of a slot: generation and attempt, which no two jobs share; its number, but for which of its set's came
-    /// first; of one without a connection, what is set anew when it connects; and
-    /// since when its connection has been too old.
+    /// first; of one without a connection, what is set anew when it connects;
+    /// since when its connection has been too old, and why it is closed; and since when it is held, unless that is watched.
     fn write_living(&self, slot: &Slot, form: &mut Form<'_>) {
         let elders = self.sets[slot.set as usize].slots.iter();
         let elders = elders.filter(|&&other| self.slots[other as usize].number < slot.number);
@@ -267,12 +268,18 @@ impl Machine {
             return;
         }
         form.recent(slot.connected_at);
-        form.flag(slot.expires_at.is_some());
-        if let Some(at) = slot.expires_at {
+        let expires_at = slot.expires_at.instant();
+        form.flag(expires_at.is_some());
+        if let Some(at) = expires_at {
             form.future(at);
         }
         form.flag(slot.used);
         form.flag(slot.expired);
+        form.flag(slot.hold == Hold::Overdue);
+        form.flag(slot.hold == Hold::Watched);
+        if slot.hold == Hold::Watched {
+            form.time(slot.since);
+        }
     }
 
     fn write_sets(&self, form: &mut Form<'_>) {
@@ -292,7 +299,7 @@ impl Machine {
     fn write_set(&self, set: &Set, form: &mut Form<'_>) {
         form.number(set.standing as u64);
         form.indices(set.slots.iter().copied());
-        form.indices(self.idle_links.iter(&set.idle));
+        form.indices(self.links.iter(&set.idle));
         form.flag(set.has_connected);
         form.flag(set.unreachable);
         form.indices(set.proving.into_iter());
@@ -347,6 +354,7 @@ mod tests {
     use crate::dice::Dice;
     use crate::io::{Admission, Hooks, Input, Output, Patience};
     use crate::policy::Policy;
+    use crate::stats::Trouble;
     use alloc::vec;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -413,7 +421,7 @@ mod tests {
         machine.now.after(SECOND).unwrap()
     }
 
-    const TOLD: [Change; 39] = [
+    const TOLD: [Change; 41] = [
         ("the end", |it| it.terminated = true),
         ("the policy", |it| {
             let [_, other] = policies();
@@ -433,8 +441,10 @@ mod tests {
             it.slots[0].connected_at = it.now;
         }),
         ("a connection's end", |it| {
-            it.slots[0].expires_at = Some(soon(it));
+            it.slots[0].expires_at = Some(soon(it)).into();
         }),
+        ("a hold", |it| it.slots[0].hold = Hold::Overdue),
+        ("who is watched", |it| it.links.push_back(&mut it.held, 0)),
         ("a holder", |it| it.slots[0].holder = 0),
         ("which slot came first", |it| {
             let (one, other) = (it.slots[0].number, it.slots[2].number);
@@ -500,7 +510,7 @@ mod tests {
         }
     }
 
-    const UNTOLD: [Change; 12] = [
+    const UNTOLD: [Change; 14] = [
         ("totals", |it| it.totals.claims += 1),
         ("slots there ever were", |it| it.slots_ever += 1),
         ("sets there ever were", |it| it.sets_ever += 1),
@@ -515,6 +525,10 @@ mod tests {
         }),
         ("waits that are long over", |it| {
             it.sets[0].due = Due::At(Instant::from_nanos(5));
+        }),
+        ("since when nobody watches", |it| it.slots[0].since = it.now),
+        ("what has failed", |it| {
+            it.sets[0].history.fail(it.now, Trouble::Use, &"broken");
         }),
         ("totals of a set", |it| it.sets[0].stats.total_claims += 1),
     ];

@@ -10,6 +10,7 @@ use crate::list::NONE;
 use crate::policy::CoDel;
 use crate::queue::{Claim, Stage};
 use crate::slot::{Phase, Slot};
+use crate::stats::Trouble;
 use crate::time::Instant;
 
 impl Machine {
@@ -29,6 +30,24 @@ impl Machine {
         let claim = ticket.number;
         observer.observe(&Event::ClaimStart { claim });
         self.try_grant(ticket, observer).ok_or(ticket)
+    }
+
+    /// [`claim`](Self::claim), and [`enqueue`](Self::enqueue) if there is nothing to be had, in one call that takes the time:
+    /// for owners who know it anyway, or whose policy [wants it](Self::times_holds).
+    pub fn claim_or_enqueue(
+        &mut self,
+        now: Instant,
+        patience: Patience,
+        observer: &mut impl Observer,
+    ) -> Result<Admission, Refusal> {
+        let now = self.advance(now);
+        match self.claim(observer) {
+            Ok(grant) => {
+                self.settle(now, observer);
+                Ok(Admission::Granted(grant))
+            }
+            Err(ticket) => self.enqueue(now, ticket, patience, observer),
+        }
     }
 
     /// Takes back a claimed slot whose connection can be lent again.
@@ -83,6 +102,7 @@ impl Machine {
         self.queue_begins();
         let id = self.queue.enter(now, ticket);
         self.demand_changed();
+        self.report_waiting(observer);
         self.settle(now, observer);
         Ok(Admission::Waiting(id))
     }
@@ -105,11 +125,14 @@ impl Machine {
     /// Gives the slot that it had been granted but had not collected: that is to be [released](Self::release) at once.
     /// A claim that was preparing a connection gives nothing; its slot is to come back as
     /// [`Returned::Abandoned`](crate::io::Returned::Abandoned).
-    pub fn cancel(&mut self, claim: ClaimId, _observer: &mut impl Observer) -> Option<SlotId> {
+    pub fn cancel(&mut self, claim: ClaimId, observer: &mut impl Observer) -> Option<SlotId> {
         let Claim { stage, .. } = self.queue.remove(claim)?;
         self.totals.cancelled += 1;
         match stage {
-            Stage::Waiting => None,
+            Stage::Waiting => {
+                self.report_waiting(observer);
+                None
+            }
             Stage::Granted(slot) => {
                 self.slots[slot.index()].holder = NONE;
                 Some(slot)
@@ -201,8 +224,9 @@ impl Machine {
         let mut ticket = self.start_clock(now, grant.ticket, patience);
         ticket.retried = true;
         if let Some(index) = self.held(grant.slot) {
-            self.report_acquire_failed(index, ticket, Reason::Error(error), observer);
-            self.fail(now, index, observer);
+            let reason = Reason::Error(error);
+            self.report_acquire_failed(index, ticket, reason, observer);
+            self.fail(now, index, Trouble::Acquire, reason, observer);
         }
         let admission = self.try_again(now, ticket, observer);
         self.settle(now, observer);
@@ -230,6 +254,7 @@ impl Machine {
         self.queue_begins();
         let id = self.queue.enter_again(now, ticket);
         self.demand_changed();
+        self.report_waiting(observer);
         Ok(Admission::Waiting(id))
     }
 
@@ -250,6 +275,7 @@ impl Machine {
             self.report_overdue(slot.index, claim.ticket, observer);
             Refusal::AcquireFailed
         } else {
+            self.report_waiting(observer);
             self.shortage(claim.ticket)
         };
         self.push_refusal(id, claim.ticket, refusal, observer);
@@ -257,6 +283,7 @@ impl Machine {
 
     /// Refuses every claim that has no slot in hand, for the pool ends.
     pub(super) fn refuse_all(&mut self, observer: &mut impl Observer) {
+        let waited = self.queue.waiting() > 0;
         let claims = self.queue.iter();
         let unserved = claims.filter(|(_, claim)| !matches!(claim.stage, Stage::Granted(_)));
         let unserved: alloc::vec::Vec<ClaimId> = unserved.map(|(id, _)| id).collect();
@@ -268,6 +295,9 @@ impl Machine {
                 self.slots[slot.index()].holder = NONE;
             }
             self.push_refusal(id, claim.ticket, Refusal::Terminated, observer);
+        }
+        if waited {
+            self.report_waiting(observer);
         }
     }
 
@@ -290,6 +320,7 @@ impl Machine {
             claim,
             slot: number,
         });
+        self.report_waited(claim, self.now, observer);
         self.totals.granted += 1;
         self.demand_changed();
         Some(Grant { slot, ticket })
@@ -333,10 +364,11 @@ impl Machine {
             if idle.is_empty() {
                 self.choice.insert(set);
             }
-            self.idle_links.push_front(idle, index);
+            self.links.push_front(idle, index);
             return None;
         };
-        let claim = self.queue.get(id)?.ticket.number;
+        let entry = self.queue.get(id)?;
+        let (claim, since) = (entry.ticket.number, entry.since);
         self.queue.grant(id, self.id(index));
         let slot = &mut self.slots[index as usize];
         slot.holder = id.index;
@@ -356,7 +388,9 @@ impl Machine {
             claim,
             slot: number,
         });
+        self.report_waited(claim, since, observer);
         self.totals.granted += 1;
+        self.report_waiting(observer);
         Some(id)
     }
 
@@ -389,6 +423,7 @@ impl Machine {
                 return Some(id);
             }
             self.queue.remove(id);
+            self.report_waiting(observer);
             self.push_refusal(id, ticket, Refusal::Overloaded, observer);
             id = self.queue.head()?;
         }
@@ -399,7 +434,7 @@ impl Machine {
     pub(super) fn unlist(&mut self, index: u32) {
         let set_index = self.slots[index as usize].set;
         let idle = &mut self.sets[set_index as usize].idle;
-        self.idle_links.remove(idle, index);
+        self.links.remove(idle, index);
         if idle.is_empty() {
             self.choice.remove(set_index);
             self.ran_dry = Some(set_index);
@@ -476,6 +511,13 @@ impl Machine {
     ) {
         let refusal = self.refuse_for(ticket, refusal, observer);
         self.outputs.push_back(Output::Refuse { claim, refusal });
+    }
+
+    /// One claim more waits, or one less.
+    #[inline]
+    fn report_waiting(&self, observer: &mut impl Observer) {
+        let waiting = self.queue.waiting();
+        observer.observe(&Event::Waiting { waiting });
     }
 
     /// The backend that ran dry last is the one that this claim found empty.

@@ -9,6 +9,7 @@
 //! | `claims.rs` | a claim's way, from asking to having |
 //! | `slots.rs` | a slot's way, from connecting to its end |
 //! | `age.rs` | checks, proof and old age of connections |
+//! | `holds.rs` | who holds a connection for too long |
 //! | `sizing.rs` | how many slots there are, and where |
 //! | `probes.rs` | how dead backends are tried again |
 //! | `update.rs` | backends that come, change and go; the pool's end |
@@ -20,6 +21,7 @@ mod audit;
 #[cfg(feature = "sim")]
 pub(crate) mod canon;
 mod claims;
+mod holds;
 mod probes;
 mod sizing;
 mod slots;
@@ -40,19 +42,20 @@ use crate::dice::Dice;
 use crate::event::Observer;
 use crate::id::SlotId;
 use crate::io::{Handled, Hooks, Input, Output, Wakeup};
-use crate::list::Links;
+use crate::list::{Links, List};
 use crate::memory::Memory;
 use crate::policy::{CheckedPolicy, Policy};
 use crate::queue::Queue;
 use crate::set::{Due, Set, Standing};
 use crate::shares::Shares;
 use crate::slot::{self, Slot};
-use crate::stats::{BackendStats, Stats, Totals};
+use crate::stats::{BackendStats, Closed, Stats, Totals};
 use crate::time::Instant;
 use crate::timers::Timers;
 use update::Update;
 
 pub use audit::AuditError;
+pub use holds::Held;
 
 /// A pool's mind. It owns no connection, reads no clock and never waits; whoever owns it tells it what
 /// happened and does what it says.
@@ -106,8 +109,10 @@ pub struct Machine {
     now: Instant,
 
     slots: Slab<Slot>,
-    /// Links of all sets' lists of idle slots.
-    idle_links: Links,
+    /// Links of all sets' lists of idle slots, and of that of those which are held.
+    links: Links,
+    /// Slots whose clients are watched, in the order in which they were claimed.
+    held: List,
     slot_timers: Timers,
     /// Slots whose connection is told goodbye.
     closing: usize,
@@ -162,6 +167,7 @@ pub struct Machine {
     /// Slots by state, over all sets.
     counts: slot::Stats,
     totals: Totals,
+    closed: Closed,
     slots_ever: u64,
     sets_ever: u16,
     /// The greatest caps of all the policies it has had, for audits: slots that a lowered cap forbids are
@@ -182,7 +188,8 @@ impl Machine {
             dice,
             now,
             slots: Slab::new(),
-            idle_links: Links::default(),
+            links: Links::default(),
+            held: List::EMPTY,
             slot_timers: Timers::default(),
             closing: 0,
             sets: Slab::new(),
@@ -212,6 +219,7 @@ impl Machine {
             outputs: VecDeque::new(),
             counts: slot::Stats::default(),
             totals: Totals::default(),
+            closed: Closed::default(),
             slots_ever: 0,
             sets_ever: 0,
             terminated: false,
@@ -258,6 +266,7 @@ impl Machine {
             match self.next_deadline().filter(|&(at, _)| at <= now) {
                 Some((_, Wakeup::Slot(id))) => self.slot_timeout(now, id.index, observer),
                 Some((_, Wakeup::Claim(id))) => self.expire(id, observer),
+                Some((_, Wakeup::Overdue(id))) => self.suspect(now, id.index, observer),
                 Some((_, Wakeup::Rebalance)) => self.rebalance(now, observer),
                 Some((_, Wakeup::Growth | Wakeup::Update)) | None => break,
             }
@@ -297,8 +306,10 @@ impl Machine {
         let claim = self.queue.first_deadline();
         let claim = claim.map(|(at, id)| (at, Wakeup::Claim(id)));
         let rebalance = self.rebalance_at.map(|at| (at, Wakeup::Rebalance));
+        let overdue = self.first_overdue();
+        let overdue = overdue.map(|(at, index)| (at, Wakeup::Overdue(self.id(index))));
         // Of equal times, slots come before claims: a connection that is due may still serve the claim.
-        let due = [slot, claim, rebalance].into_iter().flatten();
+        let due = [slot, claim, overdue, rebalance].into_iter().flatten();
         due.min_by_key(|&(at, _)| at)
     }
 
@@ -394,30 +405,56 @@ impl Machine {
         self.terminated
     }
 
-    /// A snapshot, in time proportional to the number of backends.
+    /// A snapshot, as of the latest time that it was given, in time proportional to the number of backends.
     pub fn stats(&self) -> Stats {
+        self.stats_at(self.now)
+    }
+
+    /// A snapshot as of `now`, which changes nothing but how long ago things are.
+    pub fn stats_at(&self, now: Instant) -> Stats {
         Stats {
-            slots: self.counts,
-            waiting: self.queue.waiting(),
-            total_slots: self.slots.len(),
-            wanted_slots: usize::try_from(self.demand()).unwrap_or(usize::MAX),
-            max_slots: self.policy.max_slots,
-            backends: self.backend_stats(),
-            totals: self.totals,
+            backends: self.backend_stats_at(now).collect(),
+            ..self.summary_at(now)
         }
     }
 
-    fn backend_stats(&self) -> Vec<BackendStats> {
-        let stats = self.sets.iter().map(|(index, set)| BackendStats {
+    /// A snapshot as of `now`, less the backends. Constant time, but for claims that try again.
+    pub fn summary_at(&self, now: Instant) -> Stats {
+        let now = now.max(self.now);
+        Stats {
+            slots: self.counts,
+            waiting: self.queue.waiting(),
+            oldest_wait: self.queue.oldest().map(|since| now.since(since)),
+            total_slots: self.slots.len(),
+            wanted_slots: usize::try_from(self.demand()).unwrap_or(usize::MAX),
+            max_slots: self.policy.max_slots,
+            backends: Vec::new(),
+            totals: self.totals,
+            closed: self.closed,
+        }
+    }
+
+    /// A snapshot of each backend as of `now`.
+    pub fn backend_stats_at(&self, now: Instant) -> impl Iterator<Item = BackendStats> {
+        let now = now.max(self.now);
+        self.sets.iter().map(move |(index, set)| BackendStats {
             backend: set.backend.clone(),
+            number: set.number,
             slots: set.stats,
             share: self.share(index as u32) as usize,
             online: set.is_online(),
             failing: set.is_probed() && !set.is_online(),
             draining: set.standing == Standing::Draining,
-            recent_failures: set.failures.count(self.now) as usize,
-        });
-        stats.collect()
+            recent_failures: set.failures.count(now) as usize,
+            back_off_left: set
+                .back_off_until()
+                .filter(|&at| at > now)
+                .map(|at| at.since(now)),
+            last_failure: set.history.last_failure.clone(),
+            opened: set.history.opened,
+            closed: set.history.closed,
+            connect_failures: set.history.connect_failures,
+        })
     }
 }
 

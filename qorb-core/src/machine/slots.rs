@@ -16,6 +16,7 @@ use crate::io::{Abort, Output, Returned};
 use crate::list::NONE;
 use crate::set::{Due, Standing};
 use crate::slot::{Phase, Slot, State};
+use crate::stats::{Closing, Trouble};
 use crate::time::Instant;
 
 /// What happened to the slot that an answer named; `None` if the answer fits nothing.
@@ -31,15 +32,20 @@ impl Machine {
         let index = self.job(job, Phase::Attempting)?;
         self.totals.opened += 1;
         let set = self.slots[index as usize].set;
+        self.sets[set as usize].history.opened += 1;
         let (slot, backend) = self.names(index);
-        observer.observe(&Event::ConnectDone { slot, backend });
+        observer.observe(&Event::ConnectDone {
+            slot,
+            backend,
+            took: now.since(self.slots[index as usize].since),
+        });
         self.welcome(set, index);
         let breaks_in_row = self.sets[set as usize].breaks_in_row;
         let expires_at = self.draw_expiry(now);
         let entry = &mut self.slots[index as usize];
         entry.failures = entry.failures.max(breaks_in_row);
         entry.connected_at = now;
-        (entry.expires_at, entry.expired) = (expires_at, false);
+        (entry.expires_at, entry.expired) = (expires_at.into(), false);
         self.rest(now, index, observer);
         self.settle_in(set);
         self.try_again_on_trial();
@@ -169,11 +175,14 @@ impl Machine {
                 self.shift(index, Phase::Recycling, observer);
                 self.rest(now, index, observer);
             }
-            Returned::Broken => self.fail(now, index, observer),
+            Returned::Broken => {
+                let reason = Reason::Error(&"returned as broken");
+                self.fail(now, index, Trouble::Use, reason, observer);
+            }
             Returned::Abandoned => self.abandon(now, index, observer),
             Returned::Detached => {
                 let set = self.slots[index as usize].set;
-                self.end(index, observer);
+                self.end(index, Closing::Detached, observer);
                 self.hope(now, set, observer);
             }
         }
@@ -225,7 +234,8 @@ impl Machine {
     pub(super) fn attempt(&mut self, now: Instant, index: u32, observer: &mut impl Observer) {
         let (slot, backend) = self.names(index);
         observer.observe(&Event::ConnectStart { slot, backend });
-        self.slots[index as usize].phase = Phase::Attempting;
+        let entry = &mut self.slots[index as usize];
+        (entry.phase, entry.since) = (Phase::Attempting, now);
         let job = self.start_job(now, index, self.policy.set_config.connect_timeout);
         let slot = &self.slots[index as usize];
         self.outputs.push_back(Output::Connect {
@@ -252,7 +262,8 @@ impl Machine {
             news,
         });
         self.totals.connect_failures += 1;
-        self.fail(now, index, observer);
+        self.sets[set as usize].history.connect_failures += 1;
+        self.fail(now, index, Trouble::Connect, reason, observer);
     }
 
     fn give_up_check(
@@ -269,7 +280,7 @@ impl Machine {
             reason,
         });
         self.totals.check_failures += 1;
-        self.fail(now, index, observer);
+        self.fail(now, index, Trouble::Check, reason, observer);
     }
 
     fn give_up_recycle(
@@ -285,7 +296,7 @@ impl Machine {
             backend,
             reason,
         });
-        self.fail(now, index, observer);
+        self.fail(now, index, Trouble::Recycle, reason, observer);
     }
 
     /// The slot has no connection any more, or got none. It tries again after a wait, unless nobody wants it.
@@ -293,7 +304,14 @@ impl Machine {
     /// Failures in a row are forgotten only when a connection has proved to work, or has lived longer than any wait,
     /// not when it merely came about: a backend that accepts connections and breaks them is not hammered, by old
     /// slots or by new ones.
-    pub(super) fn fail(&mut self, now: Instant, index: u32, observer: &mut impl Observer) {
+    pub(super) fn fail(
+        &mut self,
+        now: Instant,
+        index: u32,
+        what: Trouble,
+        reason: Reason<'_>,
+        observer: &mut impl Observer,
+    ) {
         let was_connected = self.slots[index as usize].phase.state().is_connected();
         if was_connected {
             self.prove_by_age(now, index);
@@ -304,6 +322,7 @@ impl Machine {
         let delay = backoff::delay(&self.policy.set_config, failures, &mut self.dice);
         let due = Due::from(now.after(delay));
         let set = &mut self.sets[set_index as usize];
+        set.history.fail(now, what, &reason);
         // A probe that fails says nothing new: it is not to be held against the backend once it is back.
         if set.standing == Standing::Sound {
             set.failures.record(now);
@@ -313,10 +332,12 @@ impl Machine {
             set.not_before = set.not_before.max(due);
         }
         if self.is_unwanted(index) || self.is_beyond_caps(set_index) {
-            self.end(index, observer);
+            self.end(index, what.closes(), observer);
             return;
         }
-        self.totals.closed += u64::from(was_connected);
+        if was_connected {
+            self.count_closed(index, what.closes());
+        }
         self.slots[index as usize].holder = NONE;
         self.shift(index, Phase::BackingOff, observer);
         self.slot_timers.arm(index, due.instant());
@@ -333,7 +354,7 @@ impl Machine {
             let delay = backoff::delay(&self.policy.set_config, before, &mut self.dice);
             set.not_before = set.not_before.max(now.after(delay).into());
         }
-        self.end(index, observer);
+        self.end(index, Closing::Abandoned, observer);
     }
 
     /// A connection that nobody uses: it goes to who waits, or rests until it is claimed or checked, or is closed because
@@ -356,11 +377,11 @@ impl Machine {
     pub(super) fn retire(&mut self, now: Instant, index: u32, observer: &mut impl Observer) {
         match self.slots[index as usize].phase {
             Phase::Claimed => self.mark_surplus(index),
-            Phase::BackingOff => self.end(index, observer),
+            Phase::BackingOff => self.end(index, self.why(now, index), observer),
             Phase::Attempting | Phase::Checking | Phase::Recycling => {
                 self.report_unwanted(index, observer);
                 self.abort(index, Abort::Unwanted);
-                self.end(index, observer);
+                self.end(index, self.why(now, index), observer);
             }
             Phase::Unclaimed => {
                 self.unlist(index);
@@ -396,17 +417,19 @@ impl Machine {
 
     /// Closes a connection that nobody uses, with a goodbye if the connector has one to say.
     fn close(&mut self, now: Instant, index: u32, observer: &mut impl Observer) {
+        let why = self.why(now, index);
         if !self.hooks.close {
             let slot = self.id(index);
             self.outputs.push_back(Output::Close { slot, job: None });
             let set = self.slots[index as usize].set;
-            self.end(index, observer);
+            self.end(index, why, observer);
             self.hope(now, set, observer);
             return;
         }
         self.shift(index, Phase::Closing, observer);
         self.discount(index);
         self.closing += 1;
+        self.slots[index as usize].why = why;
         let job = self.start_job(now, index, self.policy.set_config.health_check_timeout);
         let slot = job.slot;
         let job = Some(job);
@@ -414,10 +437,31 @@ impl Machine {
         self.take_stock(self.slots[index as usize].set);
     }
 
-    /// Ends a slot that has no connection any more.
-    fn end(&mut self, index: u32, observer: &mut impl Observer) {
+    /// Why a connection is closed that works: it is too old, or not wanted any more.
+    fn why(&self, now: Instant, index: u32) -> Closing {
+        let set = self.slots[index as usize].set;
+        if self.terminated {
+            Closing::Terminated
+        } else if self.sets[set as usize].standing == Standing::Draining {
+            Closing::Removed
+        } else if self.is_too_old(now, index) {
+            Closing::Expired
+        } else {
+            Closing::Surplus
+        }
+    }
+
+    fn count_closed(&mut self, index: u32, why: Closing) {
+        self.totals.closed += 1;
+        self.closed.count(why);
+        let set = self.slots[index as usize].set;
+        self.sets[set as usize].history.closed.count(why);
+    }
+
+    /// Ends a slot that has no connection any more, and may never have had one.
+    fn end(&mut self, index: u32, why: Closing, observer: &mut impl Observer) {
         if self.slots[index as usize].phase.state().is_connected() {
-            self.totals.closed += 1;
+            self.count_closed(index, why);
         }
         self.shift(index, Phase::Closing, observer);
         self.discount(index);
@@ -427,7 +471,7 @@ impl Machine {
     /// Ends a slot whose goodbye is over.
     fn free(&mut self, now: Instant, index: u32, observer: &mut impl Observer) {
         self.closing -= 1;
-        self.totals.closed += 1;
+        self.count_closed(index, self.slots[index as usize].why);
         let set = self.slots[index as usize].set;
         self.forget(index);
         self.hope(now, set, observer);
@@ -478,6 +522,12 @@ impl Machine {
         if old == new {
             return;
         }
+        if old == State::ConnectedClaimed {
+            self.take_back(index, observer);
+        } else if new == State::ConnectedClaimed {
+            self.lend(index);
+        }
+        let slot = &self.slots[index as usize];
         let set = &mut self.sets[slot.set as usize];
         if old == State::ConnectedClaimed && set.standing == Standing::Draining {
             self.leaving -= 1;

@@ -120,8 +120,8 @@ impl Machine {
         self.amend(index, backend);
         let set = &self.sets[index as usize];
         if set.standing == Standing::Draining {
-            let backend = &set.backend;
-            observer.observe(&Event::BackendAdded { backend });
+            let (backend, number) = (&set.backend, set.number);
+            observer.observe(&Event::BackendAdded { backend, number });
             self.draining -= 1;
             self.leaving -= set.stats.claimed_slots;
             let (due, failures) = (set.due, set.probe_failures);
@@ -140,8 +140,8 @@ impl Machine {
         if let Some(record) = record {
             (set.breaks_in_row, set.not_before) = (record.breaks_in_row, record.not_before);
         }
-        let backend = &set.backend.clone();
-        observer.observe(&Event::BackendAdded { backend });
+        let (backend, number) = (&set.backend.clone(), set.number);
+        observer.observe(&Event::BackendAdded { backend, number });
         self.sets_ever = self.sets_ever.wrapping_add(1);
         let index = self.sets.insert(set) as u32;
         self.sets_end = self.sets_end.max(index as usize + 1);
@@ -197,8 +197,8 @@ impl Machine {
     /// The backend has gone: what is free is closed now, what clients hold when it comes back.
     fn drain(&mut self, now: Instant, set_index: u32, observer: &mut impl Observer) {
         let set = &mut self.sets[set_index as usize];
-        let backend = &set.backend;
-        observer.observe(&Event::BackendRemoved { backend });
+        let (backend, number) = (&set.backend, set.number);
+        observer.observe(&Event::BackendRemoved { backend, number });
         let before = mem::replace(&mut set.standing, Standing::Draining);
         let slots = set.slots.clone();
         self.draining += 1;
@@ -258,7 +258,9 @@ impl Machine {
         if policy.codel != self.policy.codel {
             self.delay = Delay::default();
         }
+        let leak_after = self.policy.leak_after;
         self.policy = policy;
+        self.watch_holds(leak_after);
         // Else the first backend that may have more would be dealt all that was wanted under the old policy.
         let demand = self.demand();
         self.shares.lower(demand);
@@ -282,6 +284,7 @@ impl Machine {
         observer.observe(&Event::Terminated);
         self.update = None;
         self.rebalance_at = None;
+        self.watch_no_more();
         self.refuse_all(observer);
         let sets = self.sets.iter();
         let sets = sets.filter(|(_, set)| set.standing != Standing::Draining);

@@ -3,7 +3,7 @@
 pub(crate) type Change = fn(&mut Policy);
 
 /// Each way in which a field of a policy can be impossible, and the field's name.
-pub(crate) const IMPOSSIBLE: [(&str, Change); 11] = [
+pub(crate) const IMPOSSIBLE: [(&str, Change); 12] = [
     ("max_slots", |p| p.max_slots = 0),
     ("max_slots", |p| p.max_slots = SLOT_LIMIT + 1),
     ("rebalance_interval", |p| {
@@ -15,6 +15,7 @@ pub(crate) const IMPOSSIBLE: [(&str, Change); 11] = [
             ..CoDel::default()
         });
     }),
+    ("leak_after", |p| p.leak_after = Some(Duration::ZERO)),
     ("set_config.max_count", |p| p.set_config.max_count = 0),
     ("set_config.min_connection_backoff", |p| {
         p.set_config.min_connection_backoff = Duration::ZERO;

@@ -389,7 +389,19 @@ fn caps_of(policy: &Policy, caps: &Policy) -> CheckedPolicy {
     policy.max_slots = caps.max_slots;
     policy.spares_wanted = caps.spares_wanted;
     policy.set_config.max_count = caps.set_config.max_count;
+    let leak_after = draw_leak_after(&policy);
+    let policy = Policy {
+        leak_after,
+        timed: policy.spares_wanted & 1 == 0,
+        ..policy
+    };
     policy.clamp(|_| {})
+}
+
+/// It follows from what was drawn before, so that it leaves what is drawn after that as it was.
+fn draw_leak_after(policy: &Policy) -> Option<Duration> {
+    let mut dice = Dice::seeded(policy.claim_timeout.as_nanos() as u64);
+    (dice.below(4) == 0).then(|| scaled(&mut dice, ms(1), 8))
 }
 
 fn draw_hooks(dice: &mut Dice) -> Hooks {
@@ -419,6 +431,8 @@ fn draw_policy(dice: &mut Dice, size: Size) -> CheckedPolicy {
             target: scaled(dice, ms(1), 4),
             interval: scaled(dice, ms(5), 4),
         }),
+        leak_after: None,
+        timed: false,
         set_config: SetConfig {
             max_count: count(dice, slots),
             min_connection_backoff: least,

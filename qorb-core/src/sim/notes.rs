@@ -1,6 +1,6 @@
 //! Watches what a machine tells as it happens, and compares it with what it told before.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 
@@ -12,6 +12,8 @@ use crate::slot::State;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Notes {
     slots: BTreeMap<u64, State>,
+    /// Slots that are said to be held for too long.
+    suspected: BTreeSet<u64>,
     pub(super) tally: Tally,
     /// The first thing that did not fit.
     wrong: Option<String>,
@@ -28,6 +30,14 @@ impl Notes {
         }
     }
 
+    fn suspected(&mut self, slot: u64) {
+        let held = self.slots.get(&slot) == Some(&State::ConnectedClaimed);
+        let news = self.suspected.insert(slot);
+        self.expect(held && news, || {
+            format!("slot {slot} was suspected, and is not held or was suspected before")
+        });
+    }
+
     fn shifted(&mut self, slot: u64, old: State, new: State) {
         self.tally.shifted(old, new);
         let known = self.slots.get(&slot).copied();
@@ -37,6 +47,10 @@ impl Notes {
         });
         self.expect(LIFE.contains(&(old, new)), || {
             format!("slot {slot} went from {old} to {new}")
+        });
+        let forgotten = self.suspected.contains(&slot);
+        self.expect(!forgotten, || {
+            format!("slot {slot} came back, and that was not told, though it was suspected")
         });
         match new {
             State::Terminated => self.slots.remove(&slot),
@@ -49,6 +63,13 @@ impl Observer for Notes {
     fn observe(&mut self, event: &Event<'_>) {
         match *event {
             Event::SlotStateChange { slot, old, new, .. } => self.shifted(slot, old, new),
+            Event::LeakSuspected { slot, .. } => self.suspected(slot),
+            Event::LeakReturned { slot, .. } => {
+                let suspected = self.suspected.remove(&slot);
+                self.expect(suspected, || {
+                    format!("slot {slot} came back from a hold that was never suspected")
+                });
+            }
             Event::ClaimFailed { refusal, .. } => self.tally.refused(refusal),
             _ => {}
         }

@@ -89,12 +89,14 @@ const WHOLE: [fn(&mut Script); 10] = [
 ];
 
 /// Each field of a policy as it is by default.
-const RESETS: [fn(&mut Policy); 12] = [
+const RESETS: [fn(&mut Policy); 14] = [
     |it| it.spares_wanted = Policy::default().spares_wanted,
     |it| it.rebalance_interval = Policy::default().rebalance_interval,
     |it| it.claim_timeout = Policy::default().claim_timeout,
     |it| it.max_waiting = None,
     |it| it.codel = None,
+    |it| it.leak_after = None,
+    |it| it.timed = false,
     |it| it.set_config.max_count = SetConfig::default().max_count,
     |it| {
         it.set_config.min_connection_backoff = SetConfig::default().min_connection_backoff;

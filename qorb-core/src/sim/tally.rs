@@ -180,6 +180,7 @@ impl Tally {
         let name = match why {
             Wakeup::Slot(_) => "slot",
             Wakeup::Claim(_) => "claim",
+            Wakeup::Overdue(_) => "overdue",
             Wakeup::Rebalance => "rebalance",
             Wakeup::Growth => "growth",
             Wakeup::Update => "update",

@@ -122,6 +122,19 @@ impl Recorded {
         self.gave(result)
     }
 
+    /// See [`Machine::claim_or_enqueue`].
+    pub fn claim_or_enqueue(
+        &mut self,
+        now: Instant,
+        patience: Patience,
+        observer: &mut impl Observer,
+    ) -> Result<Admission, Refusal> {
+        let at = now.as_nanos();
+        self.note_timed(|| alloc::format!("claim-or-enqueue {at} {}", words::patience(patience)));
+        let result = self.machine.claim_or_enqueue(now, patience, observer);
+        self.gave(result)
+    }
+
     /// See [`Machine::collect`].
     pub fn collect(&mut self, claim: ClaimId, observer: &mut impl Observer) -> Option<Grant> {
         self.note(|| alloc::format!("collect {}", words::claim(claim)));

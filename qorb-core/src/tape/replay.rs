@@ -104,6 +104,11 @@ impl<'a> Replay<'a> {
                 let admission = self.machine.enqueue(now, ticket, patience, observer);
                 self.admitted(admission);
             }
+            "claim-or-enqueue" => {
+                let (now, patience) = (words.time()?, words.patience()?);
+                let admission = self.machine.claim_or_enqueue(now, patience, observer);
+                self.admitted(admission);
+            }
             "collect" => {
                 let granted = self.machine.collect(words.claim()?, observer);
                 if let Some(grant) = granted {

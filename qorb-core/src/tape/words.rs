@@ -220,6 +220,8 @@ pub(crate) fn policy(policy: &Policy) -> String {
         ("claim_timeout", nanos(policy.claim_timeout)),
         ("max_waiting", optional(policy.max_waiting)),
         ("codel", codel),
+        ("timed", u8::from(policy.timed).to_string()),
+        ("leak_after", policy.leak_after.map_or("-".into(), nanos)),
         ("max_count", set.max_count.to_string()),
         ("min_connection_backoff", nanos(set.min_connection_backoff)),
         ("max_connection_backoff", nanos(set.max_connection_backoff)),
@@ -252,6 +254,9 @@ fn set_field(policy: &mut Policy, field: &str, value: &str) -> Option<()> {
                 interval: duration_of(interval)?,
             });
         }
+        "timed" => policy.timed = value.parse::<u8>().ok()? != 0,
+        "leak_after" if value == "-" => policy.leak_after = None,
+        "leak_after" => policy.leak_after = Some(time()?),
         "max_count" => set.max_count = count()?,
         "min_connection_backoff" => set.min_connection_backoff = time()?,
         "max_connection_backoff" => set.max_connection_backoff = time()?,

@@ -85,9 +85,18 @@ fn words(event: &Event<'_>) -> Option<String> {
             ..
         } => format!("{backend} is online"),
         Event::SetOffline { backend } => format!("{backend} has no connection any more"),
-        Event::BackendAdded { backend } => format!("{backend} ({}) has come", backend.name),
-        Event::BackendRemoved { backend } => format!("{backend} ({}) has gone", backend.name),
+        Event::BackendAdded { backend, .. } => format!("{backend} ({}) has come", backend.name),
+        Event::BackendRemoved { backend, .. } => format!("{backend} ({}) has gone", backend.name),
         Event::BackendRepeated { backend } => format!("{backend} is named twice"),
+        Event::LeakSuspected {
+            slot: it,
+            backend,
+            held,
+            ..
+        } => format!("slot {} of {backend} has been held for {held:?}", slot(it)),
+        Event::LeakReturned { slot: it, held, .. } => {
+            format!("slot {} is back, after {held:?}", slot(it))
+        }
         Event::RebalanceStart => "slots are spread anew".to_owned(),
         Event::Terminated => "the pool ends".to_owned(),
         _ => return None,

@@ -2,8 +2,10 @@
 
 mod handle;
 
+use std::backtrace::Backtrace;
 use std::fmt;
 use std::future::Future;
+use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -11,6 +13,7 @@ use qorb_core::event::Event;
 use qorb_core::io::{Grant, Patience, Refusal, Returned, Ticket};
 
 use crate::backend::{Connection, Error as BackendError};
+use crate::holders::Caller;
 use crate::inbox::{Granted, Queued};
 use crate::pool::claims::Admitted;
 use crate::pool::shared::Shared;
@@ -29,6 +32,7 @@ pub use handle::Handle;
 pub struct Claim<'a, Conn: Connection, R: Runtime> {
     pool: &'a Pool<Conn, R>,
     patience: Patience,
+    caller: Caller,
     stage: Stage<Conn>,
     /// How `on_acquire` failed last for this claim.
     failure: Option<Arc<LastFailure>>,
@@ -59,10 +63,15 @@ enum Step<Conn: Connection> {
 
 impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
     #[inline]
+    #[track_caller]
     pub(crate) fn new(pool: &'a Pool<Conn, R>, patience: Patience) -> Self {
         Self {
             pool,
             patience,
+            caller: Caller {
+                location: Location::caller(),
+                backtrace: None,
+            },
             stage: Stage::New,
             failure: None,
         }
@@ -103,14 +112,19 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
     #[cold]
     fn start_waiting(&mut self, ticket: Ticket, cx: &Context<'_>) -> Step<Conn> {
         let waker = cx.waker().clone();
-        let admitted = self.shared().enqueue(ticket, self.patience, waker);
+        let shared = self.shared();
+        let admitted = shared.enqueue(ticket, &self.caller, self.patience, waker);
         self.admitted(admitted)
     }
 
-    /// As the pool was crowded a moment ago, everything that waiting takes is brought along.
-    fn start_crowded(&mut self, cx: &mut Context<'_>) -> Poll<Result<Handle<Conn>, Error>> {
-        let waker = cx.waker().clone();
-        let admitted = self.shared().claim_or_wait(self.patience, waker);
+    /// As the pool was crowded a moment ago, or wants to know who holds what since when, everything that this takes is
+    /// brought along.
+    fn start_with_time(&mut self, cx: &mut Context<'_>) -> Poll<Result<Handle<Conn>, Error>> {
+        let (shared, waker) = (self.shared(), cx.waker().clone());
+        if shared.backtraces {
+            self.caller.backtrace = Some(Arc::new(Backtrace::force_capture()));
+        }
+        let admitted = shared.claim_or_wait(&self.caller, self.patience, waker);
         let step = self.admitted(admitted);
         self.follow(step, cx)
     }
@@ -220,7 +234,7 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
                 Poll::Ready(Err(refusal)) => refusal,
                 _ => return Step::Pending,
             },
-            None => match shared.acquiring(*grant, patience, cx.waker().clone()) {
+            None => match shared.acquiring(*grant, &self.caller, patience, cx.waker().clone()) {
                 Ok(now_queued) => {
                     *queued = Some(now_queued);
                     return Step::Pending;
@@ -247,7 +261,8 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
         self.failure = Some(Arc::clone(&failure));
         shared.close(seat);
         let waker = cx.waker().clone();
-        let admitted = shared.acquire_failed(grant, queued.as_ref(), patience, &failure, waker);
+        let who = (&self.caller, patience);
+        let admitted = shared.acquire_failed(grant, queued.as_ref(), who, &failure, waker);
         self.admitted(admitted)
     }
 
@@ -304,10 +319,10 @@ impl<Conn: Connection, R: Runtime> Future for Claim<'_, Conn, R> {
             return this.poll_on(cx);
         }
         let shared = this.shared();
-        if shared.is_crowded() {
-            return this.start_crowded(cx);
+        if shared.wants_time() {
+            return this.start_with_time(cx);
         }
-        let (grant, mut seat) = match shared.claim_now() {
+        let (grant, mut seat) = match shared.claim_now(&this.caller) {
             Ok(granted) => granted,
             Err(ticket) => {
                 let step = this.start_waiting(ticket, cx);

@@ -6,10 +6,11 @@ use std::time::Duration;
 use qorb_core::io::{Admission, Grant, Handled, Input, Patience, Refusal, Returned, Ticket};
 
 use crate::backend::{Connection, Error as BackendError};
+use crate::holders::Caller;
 use crate::inbox::{Content, Granted, Queued};
 use crate::panics::quietly;
 use crate::pool::error::{Attempt, End, Error, LastFailure};
-use crate::pool::shared::{Now, Shared, words_of};
+use crate::pool::shared::{Shared, words_of};
 use crate::pool::state::State;
 use crate::runtime::Runtime;
 use crate::seat::Seat;
@@ -24,10 +25,10 @@ pub(crate) enum Admitted<Conn> {
 impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
     /// Claims a connection that is to be had at once. The hot path: one round, and nothing else.
     #[inline]
-    pub(crate) fn claim_now(self: &Arc<Self>) -> Result<Granted<Conn>, Ticket> {
+    pub(crate) fn claim_now(self: &Arc<Self>, caller: &Caller) -> Result<Granted<Conn>, Ticket> {
         let mut state = self.state.lock();
         let claimed = state.ask(&self.audience, |machine, watch| machine.claim(watch));
-        let claimed = claimed.map(|grant| state.seat_for(grant));
+        let claimed = claimed.map(|grant| state.seat_for(grant, caller.clone()));
         let records = self.records(&mut state);
         let needs_time = state.machine.needs_time();
         drop(state);
@@ -35,28 +36,29 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
         claimed
     }
 
-    /// Whether a claim had better be ready to wait: have a waker and the time at hand, and so spare itself a round. It is a
-    /// guess, and a wrong one costs a little time.
+    /// Whether a claim had better have a waker and the time at hand: since it may have to wait, and so spares itself a
+    /// round, which is a guess, and a wrong one costs a little time; or since the machine wants to know when it came.
     #[inline]
-    pub(crate) fn is_crowded(&self) -> bool {
-        self.crowded.load(Ordering::Relaxed)
+    pub(crate) fn wants_time(&self) -> bool {
+        self.wants_time.load(Ordering::Relaxed)
     }
 
     /// Claims a connection or, in the same round, waits for one.
     pub(crate) fn claim_or_wait(
         self: &Arc<Self>,
+        caller: &Caller,
         patience: Patience,
         waker: Waker,
     ) -> Result<Admitted<Conn>, Refusal> {
         let mut waker = Some(waker);
         let admitted = self.round(|state, now, _| {
-            match state.ask(&self.audience, |machine, watch| machine.claim(watch)) {
-                Ok(grant) => {
-                    self.crowded.store(false, Ordering::Relaxed);
-                    Ok(Admitted::Granted(state.seat_for(grant)))
-                }
-                Err(ticket) => self.admit(state, now, (ticket, patience), &mut waker),
+            let admission = state.ask(&self.audience, |machine, watch| {
+                machine.claim_or_enqueue(now.machine, patience, watch)
+            });
+            if matches!(admission, Ok(Admission::Granted(_))) {
+                self.guess(state, false);
             }
+            self.admitted(state, admission, caller, &mut waker)
         });
         quietly(|| drop(waker));
         admitted
@@ -66,35 +68,43 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
     pub(crate) fn enqueue(
         self: &Arc<Self>,
         ticket: Ticket,
+        caller: &Caller,
         patience: Patience,
         waker: Waker,
     ) -> Result<Admitted<Conn>, Refusal> {
         let mut waker = Some(waker);
-        let admitted =
-            self.round(|state, now, _| self.admit(state, now, (ticket, patience), &mut waker));
+        let admitted = self.round(|state, now, _| {
+            let admission = state.ask(&self.audience, |machine, watch| {
+                machine.enqueue(now.machine, ticket, patience, watch)
+            });
+            self.admitted(state, admission, caller, &mut waker)
+        });
         quietly(|| drop(waker));
         admitted
     }
 
     /// Takes the waker if the claim has to wait.
-    fn admit(
+    fn admitted(
         &self,
         state: &mut State<Conn>,
-        now: Now,
-        (ticket, patience): (Ticket, Patience),
+        admission: Result<Admission, Refusal>,
+        caller: &Caller,
         waker: &mut Option<Waker>,
     ) -> Result<Admitted<Conn>, Refusal> {
-        let admission = state.ask(&self.audience, |machine, watch| {
-            machine.enqueue(now.machine, ticket, patience, watch)
-        });
         Ok(match admission? {
-            Admission::Granted(grant) => Admitted::Granted(state.seat_for(grant)),
+            Admission::Granted(grant) => Admitted::Granted(state.seat_for(grant, caller.clone())),
             Admission::Waiting(id) => {
-                self.crowded.store(true, Ordering::Relaxed);
+                self.guess(state, true);
                 let waker = waker.take().expect(ONE_WAKER);
-                Admitted::Waiting(state.await_claim(id, waker))
+                Admitted::Waiting(state.await_claim(id, caller.clone(), waker))
             }
         })
+    }
+
+    /// Whether the next claim is to have the time at hand. Called under the lock.
+    pub(super) fn guess(&self, state: &State<Conn>, waits: bool) {
+        let wanted = waits || state.machine.times_holds();
+        self.wants_time.store(wanted, Ordering::Relaxed);
     }
 
     /// Ends a claim that waits. A connection that it was handed already goes to the next.
@@ -121,6 +131,7 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
     pub(crate) fn acquiring(
         self: &Arc<Self>,
         grant: Grant,
+        caller: &Caller,
         patience: Patience,
         waker: Waker,
     ) -> Result<Queued<Conn>, Refusal> {
@@ -130,7 +141,7 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
                 machine.acquiring(now.machine, grant, patience, watch)
             })?;
             let waker = waker.take().expect(ONE_WAKER);
-            Ok(state.await_claim(id, waker))
+            Ok(state.await_claim(id, caller.clone(), waker))
         });
         quietly(|| drop(waker));
         queued
@@ -169,7 +180,7 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
         self: &Arc<Self>,
         grant: Grant,
         queued: Option<&Queued<Conn>>,
-        patience: Patience,
+        (caller, patience): (&Caller, Patience),
         failure: &LastFailure,
         waker: Waker,
     ) -> Result<Admitted<Conn>, Refusal> {
@@ -194,13 +205,7 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
                     machine.acquire_failed_at_once(now.machine, grant, patience, &words, watch)
                 }),
             };
-            Ok(match admission? {
-                Admission::Granted(grant) => Admitted::Granted(state.seat_for(grant)),
-                Admission::Waiting(id) => {
-                    let waker = waker.take().expect(ONE_WAKER);
-                    Admitted::Waiting(state.await_claim(id, waker))
-                }
-            })
+            self.admitted(state, admission, caller, &mut waker)
         });
         quietly(|| drop(waker));
         admitted

@@ -172,6 +172,7 @@ impl<Conn: Connection, R: Runtime> Report<Conn, R> {
             number,
             connected_at: shared.clock().machine,
             uses: 0,
+            timed: false,
             places: Arc::clone(&shared.connector).places(shared.hooks),
             inbox: None,
             home: None,

@@ -18,12 +18,12 @@ use std::time::Duration;
 
 use qorb_core::io::{Input, Patience};
 use qorb_core::policy::{Policy, PolicyError};
-use qorb_core::stats::Stats;
 
 use crate::backend::{Connection, Connector};
 use crate::claim::Claim;
 use crate::resolver::Resolver;
 use crate::runtime::Runtime;
+use crate::stats::Stats;
 use crate::sync::{Arc, CountingArc};
 use shared::Shared;
 
@@ -95,6 +95,7 @@ impl<Conn: Connection, R: Runtime> Pool<Conn, R> {
     ///
     /// See [`Error`].
     #[inline]
+    #[track_caller]
     pub fn claim(&self) -> Claim<'_, Conn, R> {
         Claim::new(self, Patience::Policy)
     }
@@ -106,6 +107,7 @@ impl<Conn: Connection, R: Runtime> Pool<Conn, R> {
     ///
     /// As for [`claim`](Self::claim), but at once. In particular, where others wait there is nothing to be had.
     #[inline]
+    #[track_caller]
     pub fn try_claim(&self) -> Claim<'_, Conn, R> {
         Claim::new(self, Patience::AtOnce)
     }
@@ -117,6 +119,7 @@ impl<Conn: Connection, R: Runtime> Pool<Conn, R> {
     ///
     /// As for [`claim`](Self::claim).
     #[inline]
+    #[track_caller]
     pub fn claim_within(&self, patience: Duration) -> Claim<'_, Conn, R> {
         Claim::new(self, Patience::Within(patience))
     }
@@ -135,7 +138,7 @@ impl<Conn: Connection, R: Runtime> Pool<Conn, R> {
 
     /// What the pool is doing, in numbers. Takes time in proportion to the number of backends.
     pub fn stats(&self) -> Stats {
-        self.anchor.shared.state.lock().machine.stats()
+        self.anchor.shared.stats()
     }
 
     /// The statistics now, and again after each `interval` (at least a millisecond); a stream that ends with the pool.
@@ -150,13 +153,16 @@ impl<Conn: Connection, R: Runtime> Pool<Conn, R> {
     /// The policy cannot be carried out; nothing has changed.
     pub fn set_policy(&self, policy: Policy) -> Result<(), PolicyError> {
         let policy = policy.check()?;
+        let told = Policy::clone(&policy);
         let shared = &self.anchor.shared;
         shared.round(|state, now, after| {
             let _ = state.ask(&shared.audience, |machine, watch| {
                 machine.handle(now.machine, Input::Policy(policy), watch)
             });
+            shared.guess(state, shared.wants_time());
             state.watchers.wake_hopeful(after);
         });
+        shared.audience.tell_policy(&told);
         Ok(())
     }
 

@@ -4,12 +4,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use qorb_core::Machine;
-
 use crate::backend::Connection;
 use crate::pool::Error;
 use crate::pool::after::After;
 use crate::pool::shared::Shared;
+use crate::pool::state::State;
 use crate::pool::watchers::WaitFor;
 use crate::runtime::Runtime;
 use crate::sync::Arc;
@@ -38,7 +37,8 @@ impl<Conn: Connection, R: Runtime> Future for Ready<Conn, R> {
         let pool = Arc::clone(&self.wait.shared.audience.pool);
         let shared = Arc::clone(&self.wait.shared);
         self.wait
-            .poll(cx, WaitFor::Connected(wanted), move |machine| {
+            .poll(cx, WaitFor::Connected(wanted), move |state| {
+                let machine = &state.machine;
                 let max_slots = machine.policy().max_slots;
                 if machine.is_terminated() {
                     let end = shared.end();
@@ -72,14 +72,14 @@ impl<Conn: Connection, R: Runtime> Wait<Conn, R> {
         &mut self,
         cx: &Context<'_>,
         what: WaitFor,
-        over: impl FnOnce(&Machine) -> Option<T>,
+        over: impl FnOnce(&State<Conn>) -> Option<T>,
     ) -> Poll<T> {
         let waker = cx.waker().clone();
         let mut after: After<Conn> = After::new();
         let polled = {
             let mut state = self.shared.state.lock();
             let state = &mut *state;
-            if let Some(result) = over(&state.machine) {
+            if let Some(result) = over(state) {
                 after.rest().wakers_gone.push(waker);
                 Poll::Ready(result)
             } else {

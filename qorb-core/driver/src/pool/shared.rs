@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant as Clock;
 
-use qorb_core::event::{Event, Reason};
+use qorb_core::event::Event;
 use qorb_core::io::{Handled, Hooks, Input, Returned};
 use qorb_core::time::Instant;
 
@@ -19,6 +19,7 @@ use crate::pool::state::{Mind, Released, State};
 use crate::runtime::Runtime;
 use crate::seat::{Home, Hook, How, Seat};
 use crate::signal::Signal;
+use crate::stats::Stats;
 use crate::sync::{Arc, AtomicBool, Mutex};
 use crate::watch::Audience;
 
@@ -27,8 +28,10 @@ pub(crate) struct Shared<Conn: Connection, R: Runtime> {
     pub(crate) runtime: R,
     pub(crate) connector: Arc<dyn Erased<Conn>>,
     pub(crate) hooks: Hooks,
-    /// The last claim that came had to wait, so the next had better be prepared to.
-    pub(super) crowded: AtomicBool,
+    /// The next claim had better have the time at hand: the last that came had to wait, or holds are timed.
+    pub(super) wants_time: AtomicBool,
+    /// Where timed claims come from is captured in full.
+    pub(crate) backtraces: bool,
     /// The runtime was shut down under the pool, which ended it.
     pub(super) runtime_gone: AtomicBool,
     /// Raised when the steward's timer would go off too late, and when the pool has ended.
@@ -71,7 +74,8 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
             runtime,
             connector,
             hooks,
-            crowded: AtomicBool::new(false),
+            wants_time: AtomicBool::new(false),
+            backtraces: false,
             runtime_gone: AtomicBool::new(false),
             steward: Signal::default(),
             state: Mutex::new(State::new(mind(Instant::EPOCH))),
@@ -237,6 +241,9 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
     /// Takes back a connection that can be lent again.
     #[inline]
     pub(super) fn release(self: &Arc<Self>, seat: Box<Seat<Conn>>) {
+        if seat.timed {
+            return self.release_timed(seat);
+        }
         let mut state = self.state.lock();
         let released = state.release(&self.audience, seat);
         let records = self.records(&mut state);
@@ -258,7 +265,8 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
     }
 
     #[cold]
-    fn release_timed(self: &Arc<Self>, seat: Box<Seat<Conn>>) {
+    fn release_timed(self: &Arc<Self>, mut seat: Box<Seat<Conn>>) {
+        seat.timed = false;
         let input = Input::Returned(seat.slot, Returned::Healthy);
         self.round(|state, now, after| {
             let handled = state.ask(&self.audience, |machine, watch| {
@@ -269,6 +277,12 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
                 Handled::Stale => after.rest().closing.push(seat),
             }
         });
+    }
+
+    /// A snapshot.
+    pub(super) fn stats(&self) -> Stats {
+        let now = self.clock().machine;
+        self.state.lock().stats(&self.audience.pool, now)
     }
 
     /// Takes back a slot whose connection will not be lent again.
@@ -305,13 +319,17 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
 
     fn recycle_failed(self: &Arc<Self>, seat: Box<Seat<Conn>>, error: Error) {
         let words = words_of(&error);
-        self.audience.tell(&Event::RecycleFailed {
-            slot: seat.number,
-            backend: &seat.backend,
-            reason: Reason::Error(&words),
-        });
         self.note_failure(&seat.backend, Attempt::Recycle, error);
-        self.retire(seat, Returned::Broken);
+        let slot = seat.slot;
+        self.close(seat);
+        self.round(|state, now, _| {
+            state.ask(&self.audience, |machine, watch| {
+                // If there is no such slot any more, there is nothing left to say of it.
+                if let Some(job) = machine.recycling(now.machine, slot, watch) {
+                    let _ = machine.handle(now.machine, Input::RecycleFailed(job, &words), watch);
+                }
+            });
+        });
     }
 
     /// Leaves an `on_recycle` that has to wait to a task.

@@ -8,6 +8,7 @@ use qorb_core::io::{Abort, Grant, Next, Output};
 use qorb_core::time::Instant;
 
 use crate::backend::{Backend, Error};
+use crate::holders::{Caller, Holders};
 use crate::inbox::{Content, Granted, Inbox, Queued};
 use crate::pool::after::After;
 use crate::pool::error::{Attempt, LastFailure};
@@ -15,7 +16,9 @@ use crate::pool::job::{Task, Work};
 use crate::pool::watchers::Watchers;
 use crate::seat::Seat;
 use crate::signal::Signal;
+use crate::stats::Stats;
 use crate::sync::Arc;
+use crate::times::Times;
 use crate::watch::{Audience, Log, Watch};
 
 /// What decides.
@@ -32,10 +35,12 @@ pub(super) struct State<Conn> {
     /// Work under way, by slot.
     jobs: Vec<Option<Job>>,
     /// Where claims that wait await their answer, by claim.
-    inboxes: Vec<Option<Arc<Inbox<Conn>>>>,
+    inboxes: Vec<Option<Awaiting<Conn>>>,
     /// Inboxes that are not in use, so that the next ones need not be made.
     spare_inboxes: Vec<Arc<Inbox<Conn>>>,
     pub(super) log: Log,
+    pub(super) times: Times,
+    pub(super) holders: Holders,
     pub(super) watchers: Watchers,
     /// What went wrong last.
     pub(super) last_failure: Option<Arc<LastFailure>>,
@@ -43,6 +48,13 @@ pub(super) struct State<Conn> {
     pub(super) armed: Option<Instant>,
     /// This round is the steward's own, which arms its timer by what it then sees.
     pub(super) tending: bool,
+}
+
+/// A claim that awaits its answer.
+struct Awaiting<Conn> {
+    inbox: Arc<Inbox<Conn>>,
+    /// Who asked for it.
+    caller: Caller,
 }
 
 /// A job as the pool remembers it.
@@ -73,6 +85,8 @@ impl<Conn> State<Conn> {
             inboxes: Vec::new(),
             spare_inboxes: Vec::new(),
             log: Log::default(),
+            times: Times::default(),
+            holders: Holders::default(),
             watchers: Watchers::default(),
             last_failure: None,
             armed: None,
@@ -87,7 +101,9 @@ impl<Conn> State<Conn> {
         audience: &Audience,
         call: impl FnOnce(&mut Mind, &mut Watch<'_>) -> T,
     ) -> T {
-        call(&mut self.machine, &mut audience.watch(&mut self.log))
+        let (log, times) = (&mut self.log, &mut self.times);
+        let mut watch = audience.watch(log, times, &self.holders);
+        call(&mut self.machine, &mut watch)
     }
 
     /// Takes the connection of a slot that is not lent.
@@ -105,7 +121,12 @@ impl<Conn> State<Conn> {
     }
 
     /// Opens an inbox for a claim.
-    pub(super) fn await_claim(&mut self, id: ClaimId, waker: Waker) -> Queued<Conn> {
+    pub(super) fn await_claim(
+        &mut self,
+        id: ClaimId,
+        caller: Caller,
+        waker: Waker,
+    ) -> Queued<Conn> {
         let spare = self.spare_inboxes.pop();
         let inbox = spare.unwrap_or_else(|| Arc::new(Inbox::new()));
         let before = inbox.expect(waker);
@@ -115,15 +136,18 @@ impl<Conn> State<Conn> {
             place.is_none(),
             "a claim is answered before its index is another's"
         );
-        *place = Some(Arc::clone(&inbox));
+        *place = Some(Awaiting {
+            inbox: Arc::clone(&inbox),
+            caller,
+        });
         Queued { id, inbox }
     }
 
     /// Answers a claim that waits, and says whom to wake.
     #[inline]
     fn answer(&mut self, claim: ClaimId, answer: Content<Conn>) -> Option<Waker> {
-        let inbox = self.inboxes.get_mut(claim.index())?.take()?;
-        inbox.answer(answer)
+        let awaiting = self.inboxes.get_mut(claim.index())?.take()?;
+        awaiting.inbox.answer(answer)
     }
 
     /// Hands a connection to the claim that waits for it, and says whom to wake.
@@ -132,11 +156,14 @@ impl<Conn> State<Conn> {
         &mut self,
         audience: &Audience,
         claim: ClaimId,
-        seat: Box<Seat<Conn>>,
+        mut seat: Box<Seat<Conn>>,
     ) -> Option<Waker> {
         let grant = self.ask(audience, |machine, watch| machine.collect(claim, watch));
         let grant = grant.expect("a claim that is handed a connection was granted it");
-        self.answer(claim, Content::Granted((grant, seat)))
+        seat.timed = self.machine.times_holds();
+        let Awaiting { inbox, caller } = self.inboxes.get_mut(claim.index())?.take()?;
+        self.holders.note(grant.slot, grant.ticket.number, caller);
+        inbox.answer(Content::Granted((grant, seat)))
     }
 
     /// Gives up on the answer to a claim; `false` if it has come already.
@@ -145,7 +172,7 @@ impl<Conn> State<Conn> {
             return false;
         };
         place
-            .take_if(|inbox| Arc::ptr_eq(inbox, &queued.inbox))
+            .take_if(|awaiting| Arc::ptr_eq(&awaiting.inbox, &queued.inbox))
             .is_some()
     }
 
@@ -178,12 +205,12 @@ impl<Conn> State<Conn> {
 
     /// The connection of a slot that was just granted.
     #[inline]
-    pub(super) fn seat_for(&mut self, grant: Grant) -> Granted<Conn> {
+    pub(super) fn seat_for(&mut self, grant: Grant, caller: Caller) -> Granted<Conn> {
+        self.holders.note(grant.slot, grant.ticket.number, caller);
         let seat = self.take_seat(grant.slot);
-        (
-            grant,
-            seat.expect("a slot that is granted has its connection here"),
-        )
+        let mut seat = seat.expect("a slot that is granted has its connection here");
+        seat.timed = self.machine.times_holds();
+        (grant, seat)
     }
 
     /// Registers a job and gives the flag by which it is aborted.
@@ -336,6 +363,10 @@ impl<Conn> State<Conn> {
             after.steward |= self.is_over();
         }
         self.watchers.wake(&self.machine, after);
+    }
+
+    pub(super) fn stats(&self, pool: &Arc<str>, now: Instant) -> Stats {
+        Stats::new(pool, &self.machine, &self.times, now)
     }
 
     /// Whether the pool has ended and nothing of it is left.

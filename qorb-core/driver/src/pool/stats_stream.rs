@@ -6,13 +6,13 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_core::Stream;
-use qorb_core::stats::Stats;
 
 use crate::backend::Connection;
 use crate::pool::ready::Wait;
 use crate::pool::shared::Shared;
 use crate::pool::watchers::WaitFor;
 use crate::runtime::{Runtime, Timer};
+use crate::stats::Stats;
 use crate::sync::Arc;
 
 /// Made by [`Pool::stats_every`](super::Pool::stats_every). Ends when the pool does, and does not keep it alive.
@@ -68,11 +68,13 @@ impl<Conn: Connection, R: Runtime> Stream for StatsStream<Conn, R> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Stats>> {
         let due = self.is_due(cx);
-        self.wait.poll(cx, WaitFor::End, |machine| {
-            if machine.is_terminated() {
+        let shared = Arc::clone(&self.wait.shared);
+        let now = shared.clock().machine;
+        self.wait.poll(cx, WaitFor::End, |state| {
+            if state.machine.is_terminated() {
                 Some(None)
             } else {
-                due.then(|| Some(machine.stats()))
+                due.then(|| Some(state.stats(&shared.audience.pool, now)))
             }
         })
     }

@@ -68,9 +68,9 @@ impl<Conn: Connection, R: Runtime> Future for Terminate<Conn, R> {
     type Output = Terminated;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Terminated> {
-        self.0.poll(cx, WaitFor::Goodbyes, |machine| {
-            (machine.closing() == 0).then(|| Terminated {
-                claimed: machine.claimed(),
+        self.0.poll(cx, WaitFor::Goodbyes, |state| {
+            (state.machine.closing() == 0).then(|| Terminated {
+                claimed: state.machine.claimed(),
                 closing: 0,
             })
         })

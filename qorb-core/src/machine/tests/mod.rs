@@ -8,6 +8,7 @@
 mod account;
 mod claims;
 mod full;
+mod holds;
 mod lifetime;
 mod promises;
 mod recovery;
