@@ -103,6 +103,26 @@ fn with_every_hook() {
     assert_steady(Hooks::ALL);
 }
 
+#[test]
+fn with_holds_timed_and_leaks_looked_for_it_looks_at_the_clock_twice_and_that_is_all() {
+    let policy = Policy {
+        timed: true,
+        leak_after: Some(secs(3_600)),
+        ..slots(4)
+    };
+    let bench = Bench::ready(Hooks::NONE, policy);
+    // The first hold arms the timer, which then lies before all others; and makes room for what is measured.
+    cycle(&bench);
+    bench.rt.run();
+    let before = costs(&bench);
+    for _ in 0..100 {
+        cycle(&bench);
+    }
+    let locks = if cfg!(debug_assertions) { 200 } else { 0 };
+    assert_eq!(spent(before, costs(&bench)), [0, 0, 200, locks]);
+    bench.check();
+}
+
 /// Lends the pool's one connection to a queue of claims, one after the other. Gives what that cost.
 fn serve_a_queue(bench: &Bench, length: usize) -> [u64; 4] {
     let mut cx = Context::from_waker(Waker::noop());

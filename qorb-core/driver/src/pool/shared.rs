@@ -15,6 +15,7 @@ use crate::panics::{caught, quietly};
 use crate::pool::after::{After, Rest};
 use crate::pool::error::{Attempt, LastFailure};
 use crate::pool::job::{self, Task, Work};
+use crate::pool::page::Page;
 use crate::pool::state::{Mind, Released, State};
 use crate::runtime::Runtime;
 use crate::seat::{Home, Hook, How, Seat};
@@ -283,6 +284,11 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
     pub(super) fn stats(&self) -> Stats {
         let now = self.clock().machine;
         self.state.lock().stats(&self.audience.pool, now)
+    }
+
+    pub(super) fn page(&self) -> Page {
+        let now = self.clock().machine;
+        Page::new(&self.audience.pool, &self.state.lock(), now)
     }
 
     /// Takes back a slot whose connection will not be lent again.
