@@ -100,31 +100,33 @@ impl Page {
         self.times(f)
     }
 
-    #[cfg(feature = "histograms")]
     fn times(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for (name, [half, most, longest]) in self.measured() {
+            let (half, most, longest) = (Short(half), Short(most), Short(longest));
+            writeln!(
+                f,
+                "  {name}: half took {half}, 99 of 100 {most}, the longest {longest}"
+            )?;
+        }
+        Ok(())
+    }
+
+    #[cfg(feature = "histograms")]
+    fn measured(&self) -> impl Iterator<Item = (&'static str, [Duration; 3])> {
         let times = &self.stats.times;
         let all = [
             ("waits", &times.wait),
             ("holds", &times.hold),
             ("connects", &times.connect),
         ];
-        for (name, times) in all.into_iter().filter(|(_, it)| it.count() > 0) {
-            let (half, most) = (times.quantile(0.5), times.quantile(0.99));
-            writeln!(
-                f,
-                "  {name}: half took {}, 99 of 100 {}, the longest {}",
-                Short(half),
-                Short(most),
-                Short(times.max())
-            )?;
-        }
-        Ok(())
+        let some = all.into_iter().filter(|(_, it)| it.count() > 0);
+        some.map(|(name, it)| (name, [it.quantile(0.5), it.quantile(0.99), it.max()]))
     }
 
     #[cfg(not(feature = "histograms"))]
     #[expect(clippy::unused_self, reason = "nothing is measured")]
-    fn times(&self, _: &mut Formatter<'_>) -> fmt::Result {
-        Ok(())
+    fn measured(&self) -> impl Iterator<Item = (&'static str, [Duration; 3])> {
+        std::iter::empty()
     }
 
     /// Those in trouble first: they are what the page is read for, and it does not hold thousands.
