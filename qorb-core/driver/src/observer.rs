@@ -1,4 +1,35 @@
 //! For those who want to know what a pool does, as it does it: metrics, recorders, live views.
+//!
+//! # `tracing`
+//!
+//! With the feature `tracing` each [`Record`] is also an event of target `qorb`, whose message is its [`Kind`]:
+//!
+//! | level | what |
+//! |---|---|
+//! | error | `resolver-panicked` |
+//! | warn | `claim-failed`; the first `connect-failed` since a backend last connected; `leak-suspected`; `policy-clamped`, `backend-repeated`, `recorder-stopped` |
+//! | info | `backend-online`, `slot-set-offline`, `backend-added`, `backend-removed`, `leak-returned`, `terminated` |
+//! | debug | further `connect-failed`, `connect-start`, `connect-done`, `health-check-failed`, `recycle-failed`, `claim-acquire-failed`, `rebalance-start`, `rebalance-done`, `policy-set`, `resolver-ended` |
+//! | trace | all else: each claim, each return, each change of a slot |
+//!
+//! So at "info" a healthy pool is silent, and an outage is told as a story. The fields, those that apply:
+//!
+//! | field | what |
+//! |---|---|
+//! | `pool` | the pool's name |
+//! | `claim`, `slot` | their numbers, as the probes give them |
+//! | `backend`, `name` | the backend's address, and its name |
+//! | `reason` | why something failed, how a slot changed, how many wait |
+//! | `took` | how long something took, or has been held, in seconds |
+//! | `claimed_at`, `backtrace` | where a connection was claimed that may have leaked |
+//!
+//! And there are spans of target `qorb`, of level "debug", within which connectors run, so that what these tell of has its place:
+//!
+//! | span | fields | from | parent |
+//! |---|---|---|---|
+//! | `claim` | `pool` | a claim's first poll until it yields; `on_acquire` runs in it | whatever asks |
+//! | `connect`, `check`, `close` | `pool`, `slot`, `backend`, `name` | the connector's method of that name (`is_valid` for a check) | none |
+//! | `recycle` | the same | an `on_recycle` that did not end at its first poll, which the returning thread makes | none |
 
 use std::backtrace::Backtrace;
 use std::fmt;

@@ -1,23 +1,17 @@
-//! What happens, as `tracing` events of target `qorb`.
-//!
-//! | level | what |
-//! |---|---|
-//! | error | the resolver panicked |
-//! | warn | a claim refused; a backend's first failed connect since it last connected; a policy that had to be mended; a backend named twice |
-//! | info | a backend comes online, goes offline, is added, is removed; the pool ends |
-//! | debug | further failed connects, connects, checks and recycles that fail, `on_acquire` that fails, the resolver's end, connects, rebalancing |
-//! | trace | all else: each claim, each return, each change of a slot |
-//!
-//! So at "info" a healthy pool is silent, and an outage is told as a story. The fields are `pool`, `claim`, `slot`,
-//! `backend` (its address), `name` (the backend's) and `reason`, those that apply; the message is the record's kind,
-//! in the words of the probes (`connect-failed`).
+//! What happens, as events and spans of `tracing`, of target `qorb`. Which there are, and at which level, `observer.rs` tells its users.
 
 use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 
 use tracing::level_filters::LevelFilter;
-use tracing::{Level, event};
+use tracing::span::{Entered, Span};
+use tracing::{Level, debug_span, event};
 
+use crate::backend::Backend;
 use crate::observer::{Detail, Interest, Kind, Leak, Record};
+use crate::panics::{caught, quietly};
+use crate::pool::Attempt;
 
 /// What anybody who listens to `tracing` could want now. One load.
 #[inline]
@@ -48,6 +42,62 @@ pub(crate) fn emit(pool: &str, record: &Record) {
         Level::DEBUG => emit_as!(Level::DEBUG, pool, record),
         Level::TRACE => emit_as!(Level::TRACE, pool, record),
     }
+}
+
+/// Whether anybody wants spans, which are of level "debug". One load.
+#[inline]
+pub(crate) fn wants_spans() -> bool {
+    LevelFilter::current() >= LevelFilter::DEBUG
+}
+
+/// A claim's span. What caused it is whatever asks for the connection.
+#[cold]
+pub(crate) fn claim_span(pool: &str) -> Span {
+    made(|| debug_span!(target: "qorb", "claim", pool))
+}
+
+/// A span for what is done with a backend. It has no parent: who happened to cause it need not be who profits.
+pub(crate) fn work_span(what: Attempt, pool: &str, slot: u64, backend: &Backend) -> Span {
+    let (name, address) = (backend.name.as_str(), tracing::field::display(backend));
+    // The macro wants each name as a constant.
+    made(|| match what {
+        Attempt::Connect => {
+            debug_span!(target: "qorb", parent: None, "connect", pool, slot, backend = address, name)
+        }
+        Attempt::Check => {
+            debug_span!(target: "qorb", parent: None, "check", pool, slot, backend = address, name)
+        }
+        Attempt::Acquire => {
+            debug_span!(target: "qorb", parent: None, "acquire", pool, slot, backend = address, name)
+        }
+        Attempt::Recycle => {
+            debug_span!(target: "qorb", parent: None, "recycle", pool, slot, backend = address, name)
+        }
+        Attempt::Close => {
+            debug_span!(target: "qorb", parent: None, "close", pool, slot, backend = address, name)
+        }
+    })
+}
+
+/// Runs the future within the span.
+pub(crate) async fn within<F: Future>(span: Span, future: F) -> F::Output {
+    let mut future = pin!(future);
+    let result = poll_fn(|cx| inside(&span, || future.as_mut().poll(cx))).await;
+    quietly(|| drop(span));
+    result
+}
+
+/// Runs the closure within the span.
+pub(crate) fn inside<T>(span: &Span, f: impl FnOnce() -> T) -> T {
+    let entered: Option<Entered<'_>> = caught(|| span.enter()).ok();
+    let result = f();
+    quietly(|| drop(entered));
+    result
+}
+
+/// Spans are somebody else's code, whose panics end nothing here.
+fn made(span: impl FnOnce() -> Span) -> Span {
+    caught(span).unwrap_or_else(|_| Span::none())
 }
 
 macro_rules! emit_as {

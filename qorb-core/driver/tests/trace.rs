@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use common::{Bench, Do, IMPOSSIBLE, Lab, Step, TestPool, TestRuntime, backend, now, secs, slots};
 use lines::Lines;
 use qorb_driver::backend::Hooks;
+use qorb_driver::policy::Policy;
 use qorb_driver::resolvers::fixed::FixedResolver;
 use tracing::level_filters::LevelFilter;
 
@@ -81,5 +82,28 @@ fn each_impossible_field_is_clamped_with_a_warning_where_nothing_can_be_refused(
             drop(pool);
             rt.run();
         }
+    });
+}
+
+#[test]
+fn a_connection_that_is_held_for_too_long_is_a_warning_with_where_it_was_claimed() {
+    let lines: Arc<Mutex<Vec<String>>> = Arc::default();
+    tracing::subscriber::with_default(up_to(LevelFilter::WARN, &lines), || {
+        let policy = Policy {
+            leak_after: Some(secs(2)),
+            ..slots(1)
+        };
+        let bench = Bench::ready(Hooks::NONE, policy);
+        let (_handle, line) = (now(bench.pool.claim()).unwrap(), line!());
+        bench.rt.advance(secs(2));
+        let file = file!();
+        let at = r#"pool="bench" backend=127.0.0.1:1000 name="127.0.0.1:1000""#;
+        let told = std::mem::take(&mut *lines.lock().unwrap());
+        assert_eq!(
+            told,
+            [format!(
+                "WARN message=leak-suspected {at} took=2.0 claimed_at={file}:{line}:42"
+            )]
+        );
     });
 }

@@ -15,6 +15,8 @@ use qorb_core::io::{Grant, Patience, Refusal, Returned, Ticket};
 use crate::backend::{Connection, Error as BackendError};
 use crate::holders::Caller;
 use crate::inbox::{Granted, Queued};
+#[cfg(feature = "tracing")]
+use crate::panics::quietly;
 use crate::pool::claims::Admitted;
 use crate::pool::shared::Shared;
 use crate::pool::{Error, LastFailure, Pool};
@@ -36,6 +38,8 @@ pub struct Claim<'a, Conn: Connection, R: Runtime> {
     stage: Stage<Conn>,
     /// How `on_acquire` failed last for this claim.
     failure: Option<Arc<LastFailure>>,
+    #[cfg(feature = "tracing")]
+    span: Option<Box<tracing::Span>>,
 }
 
 enum Stage<Conn> {
@@ -74,6 +78,8 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
             },
             stage: Stage::New,
             failure: None,
+            #[cfg(feature = "tracing")]
+            span: None,
         }
     }
 
@@ -311,10 +317,38 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
 impl<Conn: Connection, R: Runtime> Future for Claim<'_, Conn, R> {
     type Output = Result<Handle<Conn>, Error>;
 
-    /// The common case is all that is here: a connection that is to be had at once and needs no long preparing.
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
+        #[cfg(feature = "tracing")]
+        if crate::trace::wants_spans() {
+            return this.poll_traced(cx);
+        }
+        this.poll_plainly(cx)
+    }
+}
+
+impl<Conn: Connection, R: Runtime> Claim<'_, Conn, R> {
+    /// Within a span that lasts until the claim has ended.
+    #[cfg(feature = "tracing")]
+    #[cold]
+    fn poll_traced(&mut self, cx: &mut Context<'_>) -> Poll<Result<Handle<Conn>, Error>> {
+        let pool = &self.shared().audience.pool;
+        let span = self.span.take();
+        let span = span.unwrap_or_else(|| Box::new(crate::trace::claim_span(pool)));
+        let polled = crate::trace::inside(&span, || self.poll_plainly(cx));
+        if polled.is_pending() {
+            self.span = Some(span);
+        } else {
+            quietly(|| drop(span));
+        }
+        polled
+    }
+
+    /// The common case is all that is here: a connection that is to be had at once and needs no long preparing.
+    #[inline]
+    fn poll_plainly(&mut self, cx: &mut Context<'_>) -> Poll<Result<Handle<Conn>, Error>> {
+        let this = self;
         if !matches!(this.stage, Stage::New) {
             return this.poll_on(cx);
         }
@@ -351,6 +385,10 @@ impl<Conn: Connection, R: Runtime> Drop for Claim<'_, Conn, R> {
     fn drop(&mut self) {
         if !matches!(self.stage, Stage::New | Stage::Done) {
             self.give_up();
+        }
+        #[cfg(feature = "tracing")]
+        if let Some(span) = self.span.take() {
+            quietly(|| drop(span));
         }
     }
 }

@@ -36,6 +36,15 @@ pub(super) enum Task<Conn> {
 }
 
 impl<Conn> Task<Conn> {
+    /// The slot's number, as the probes give it.
+    #[cfg(feature = "tracing")]
+    fn number(&self) -> u64 {
+        match self {
+            Self::Connect { number } => *number,
+            Self::Check { seat } | Self::Recycle { seat } | Self::Close { seat } => seat.number,
+        }
+    }
+
     fn attempt(&self) -> Attempt {
         match self {
             Self::Connect { .. } => Attempt::Connect,
@@ -57,6 +66,11 @@ pub(super) fn run<Conn: Connection, R: Runtime>(
         abort,
         task,
     } = work;
+    #[cfg(feature = "tracing")]
+    let span = {
+        let (pool, slot) = (&shared.audience.pool, task.number());
+        crate::trace::work_span(task.attempt(), pool, slot, &backend)
+    };
     let report = Report {
         shared,
         job,
@@ -64,14 +78,17 @@ pub(super) fn run<Conn: Connection, R: Runtime>(
         attempt: task.attempt(),
         open: true,
     };
-    async move {
+    let work = async move {
         match task {
             Task::Connect { number } => connect(report, &abort, number).await,
             Task::Check { seat } => check(report, &abort, seat).await,
             Task::Recycle { seat } => recycle(report, &abort, seat).await,
             Task::Close { seat } => close(report, &abort, seat).await,
         }
-    }
+    };
+    #[cfg(feature = "tracing")]
+    let work = crate::trace::within(span, work);
+    work
 }
 
 async fn connect<Conn: Connection, R: Runtime>(
