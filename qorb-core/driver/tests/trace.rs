@@ -102,7 +102,7 @@ fn a_connection_that_is_held_for_too_long_is_a_warning_with_where_it_was_claimed
         assert_eq!(
             told,
             [format!(
-                "WARN message=leak-suspected {at} took=2.0 claimed_at={file}:{line}:42"
+                "WARN message=leak-suspected {at} took=2.0 claimed_at={file}:{line}:47"
             )]
         );
     });
