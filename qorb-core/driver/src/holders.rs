@@ -14,6 +14,16 @@ pub(crate) struct Caller {
     pub(crate) backtrace: Option<Arc<Backtrace>>,
 }
 
+impl From<&'static Location<'static>> for Caller {
+    #[inline]
+    fn from(location: &'static Location<'static>) -> Self {
+        Self {
+            location,
+            backtrace: None,
+        }
+    }
+}
+
 /// The last claim that was given a slot.
 #[derive(Clone, Debug)]
 pub(crate) struct Holder {

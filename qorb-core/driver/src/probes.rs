@@ -19,42 +19,53 @@ pub(crate) fn register() -> Result<(), Box<dyn std::error::Error + Send + Sync>>
     usdt::register_probes().map_err(Into::into)
 }
 
-/// Fires the probe that belongs to `event`, if there is one. `tag` makes the machine's claim numbers unique in the process.
+/// Whoever tells of events, and knows the pool's name. A reference to it is all that a probe takes along, for whatever else were looked up
+/// would be before it is known whether it is needed.
+pub(crate) trait Teller {
+    /// The pool's name.
+    fn name(&self) -> &str;
+
+    /// The claim's number, made unique in the process.
+    fn unique(&self, claim: u64) -> u64;
+}
+
+/// Fires the probe that belongs to `event`, if there is one.
 #[inline(always)]
-pub(crate) fn fire(pool: &str, tag: u64, event: &Event<'_>) {
+pub(crate) fn fire<T: Teller>(teller: &T, event: &Event<'_>) {
     match *event {
         Event::ClaimStart { .. }
         | Event::ClaimDone { .. }
         | Event::ClaimAcquireFailed { .. }
-        | Event::ClaimFailed { .. } => fire_claim(pool, tag, event),
+        | Event::ClaimFailed { .. } => fire_claim(teller, event),
         Event::PoolClaimStart { .. }
         | Event::PoolClaimDone { .. }
-        | Event::PoolClaimFailed { .. } => fire_pool_claim(pool, tag, event),
+        | Event::PoolClaimFailed { .. } => fire_pool_claim(teller, event),
         Event::SetClaimStart { .. } | Event::SetClaimDone { .. } | Event::SetClaimFailed { .. } => {
-            fire_set_claim(pool, tag, event);
+            fire_set_claim(teller, event);
         }
         Event::ConnectStart { .. } | Event::ConnectDone { .. } | Event::ConnectFailed { .. } => {
-            fire_connect(pool, event);
+            fire_connect(teller, event);
         }
         Event::SetOnline { .. } | Event::SetOffline { .. } | Event::SlotStateChange { .. } => {
-            fire_set(pool, event);
+            fire_set(teller, event);
         }
         Event::HandleClaimed { .. } | Event::HandleReturned { .. } => {
-            fire_handle(pool, tag, event);
+            fire_handle(teller, event);
         }
         Event::CheckStart { .. } | Event::CheckDone { .. } | Event::CheckFailed { .. } => {
-            fire_check(pool, event);
+            fire_check(teller, event);
         }
         Event::RecycleStart { .. } | Event::RecycleDone { .. } | Event::RecycleFailed { .. } => {
-            fire_recycle(pool, event);
+            fire_recycle(teller, event);
         }
-        Event::RebalanceStart => probes::rebalance__start!(|| seldom(|| pool)),
-        Event::RebalanceDone => probes::rebalance__done!(|| seldom(|| pool)),
+        Event::RebalanceStart => probes::rebalance__start!(|| seldom(move || teller.name())),
+        Event::RebalanceDone => probes::rebalance__done!(|| seldom(move || teller.name())),
         _ => {}
     }
 }
 
-/// Makes a probe's arguments, which is seldom: the optimiser is to keep that out of the way.
+/// Makes a probe's arguments, which is seldom: the optimiser is to keep that out of the way. Whatever they are made of is moved into the closure,
+/// since a variable that is lent has to lie in memory, and would be put there before anybody knows whether it is needed.
 #[cold]
 #[inline(never)]
 fn seldom<T>(arguments: impl FnOnce() -> T) -> T {
@@ -62,66 +73,88 @@ fn seldom<T>(arguments: impl FnOnce() -> T) -> T {
 }
 
 #[inline(always)]
-fn fire_claim(pool: &str, tag: u64, event: &Event<'_>) {
+fn fire_claim<T: Teller>(teller: &T, event: &Event<'_>) {
     match *event {
-        Event::ClaimStart { claim } => probes::claim__start!(|| seldom(|| (pool, tag | claim))),
+        Event::ClaimStart { claim } => {
+            probes::claim__start!(|| seldom(move || (teller.name(), teller.unique(claim))));
+        }
         Event::ClaimDone { claim, slot } => {
-            probes::claim__done!(|| seldom(|| (pool, tag | claim, slot)));
+            probes::claim__done!(|| seldom(move || (teller.name(), teller.unique(claim), slot)));
         }
         Event::ClaimAcquireFailed { claim, reason, .. } => {
-            probes::claim__acquire__failed!(|| seldom(|| (pool, tag | claim, reason.to_string())));
+            probes::claim__acquire__failed!(|| seldom(move || (
+                teller.name(),
+                teller.unique(claim),
+                reason.to_string()
+            )));
         }
         Event::ClaimFailed { claim, refusal } => {
-            probes::claim__failed!(|| seldom(|| (pool, tag | claim, format!("{refusal:?}"))));
+            probes::claim__failed!(|| seldom(move || (
+                teller.name(),
+                teller.unique(claim),
+                format!("{refusal:?}")
+            )));
         }
         _ => {}
     }
 }
 
 #[inline(always)]
-fn fire_pool_claim(pool: &str, tag: u64, event: &Event<'_>) {
+fn fire_pool_claim<T: Teller>(teller: &T, event: &Event<'_>) {
     match *event {
         Event::PoolClaimStart { claim } => {
-            probes::pool__claim__start!(|| seldom(|| (pool, tag | claim)));
+            probes::pool__claim__start!(|| seldom(move || (teller.name(), teller.unique(claim))));
         }
         Event::PoolClaimDone { claim, slot } => {
-            probes::pool__claim__done!(|| seldom(|| (pool, tag | claim, slot)));
+            probes::pool__claim__done!(|| seldom(move || (
+                teller.name(),
+                teller.unique(claim),
+                slot
+            )));
         }
         Event::PoolClaimFailed { claim } => {
-            probes::pool__claim__failed!(|| seldom(|| (pool, tag | claim)));
+            probes::pool__claim__failed!(|| seldom(move || (teller.name(), teller.unique(claim))));
         }
         _ => {}
     }
 }
 
 #[inline(always)]
-fn fire_set_claim(pool: &str, tag: u64, event: &Event<'_>) {
+fn fire_set_claim<T: Teller>(teller: &T, event: &Event<'_>) {
     match *event {
         Event::SetClaimStart { claim, backend } => {
-            probes::slot__set__claim__start!(|| seldom(|| (
-                pool,
-                tag | claim,
+            probes::slot__set__claim__start!(|| seldom(move || (
+                teller.name(),
+                teller.unique(claim),
                 backend.to_string()
             )));
         }
         Event::SetClaimDone { claim, slot } => {
-            probes::slot__set__claim__done!(|| seldom(|| (pool, tag | claim, slot)));
+            probes::slot__set__claim__done!(|| seldom(move || (
+                teller.name(),
+                teller.unique(claim),
+                slot
+            )));
         }
         Event::SetClaimFailed { claim, .. } => {
-            probes::slot__set__claim__failed!(|| seldom(|| (pool, tag | claim, "NoSlotsReady")));
+            probes::slot__set__claim__failed!(|| seldom(move || (
+                teller.name(),
+                teller.unique(claim),
+                "NoSlotsReady"
+            )));
         }
         _ => {}
     }
 }
 
 #[inline(always)]
-fn fire_connect(pool: &str, event: &Event<'_>) {
+fn fire_connect<T: Teller>(teller: &T, event: &Event<'_>) {
     match *event {
         Event::ConnectStart { slot, backend } => {
-            probes::connect__start!(|| seldom(|| (pool, slot, backend.to_string())));
+            probes::connect__start!(|| seldom(move || (teller.name(), slot, backend.to_string())));
         }
         Event::ConnectDone { slot, backend, .. } => {
-            probes::connect__done!(|| seldom(|| (pool, slot, backend.to_string())));
+            probes::connect__done!(|| seldom(move || (teller.name(), slot, backend.to_string())));
         }
         Event::ConnectFailed {
             slot,
@@ -129,8 +162,8 @@ fn fire_connect(pool: &str, event: &Event<'_>) {
             reason,
             ..
         } => {
-            probes::connect__failed!(|| seldom(|| (
-                pool,
+            probes::connect__failed!(|| seldom(move || (
+                teller.name(),
                 slot,
                 backend.to_string(),
                 reason.to_string()
@@ -141,17 +174,21 @@ fn fire_connect(pool: &str, event: &Event<'_>) {
 }
 
 #[inline(always)]
-fn fire_set(pool: &str, event: &Event<'_>) {
+fn fire_set<T: Teller>(teller: &T, event: &Event<'_>) {
     match *event {
         Event::SetOnline {
             backend,
             has_unclaimed,
             ..
         } => {
-            probes::slot__set__online!(|| seldom(|| (pool, backend.to_string(), has_unclaimed)));
+            probes::slot__set__online!(|| seldom(move || (
+                teller.name(),
+                backend.to_string(),
+                has_unclaimed
+            )));
         }
         Event::SetOffline { backend } => {
-            probes::slot__set__offline!(|| seldom(|| (pool, backend.to_string())));
+            probes::slot__set__offline!(|| seldom(move || (teller.name(), backend.to_string())));
         }
         Event::SlotStateChange {
             backend,
@@ -160,8 +197,8 @@ fn fire_set(pool: &str, event: &Event<'_>) {
             new,
             stats,
         } => {
-            probes::slot__state__change!(|| seldom(|| (
-                pool,
+            probes::slot__state__change!(|| seldom(move || (
+                teller.name(),
                 backend.to_string(),
                 slot,
                 old.as_str(),
@@ -174,43 +211,62 @@ fn fire_set(pool: &str, event: &Event<'_>) {
 }
 
 #[inline(always)]
-fn fire_handle(pool: &str, tag: u64, event: &Event<'_>) {
+fn fire_handle<T: Teller>(teller: &T, event: &Event<'_>) {
     match *event {
         Event::HandleClaimed {
             claim,
             slot,
             backend,
         } => {
-            probes::handle__claimed!(|| seldom(|| (pool, tag | claim, slot, backend.to_string())));
+            probes::handle__claimed!(|| seldom(move || (
+                teller.name(),
+                teller.unique(claim),
+                slot,
+                backend.to_string()
+            )));
         }
-        Event::HandleReturned { slot } => probes::handle__returned!(|| seldom(|| (pool, slot))),
+        Event::HandleReturned { slot } => {
+            probes::handle__returned!(|| seldom(move || (teller.name(), slot)));
+        }
         _ => {}
     }
 }
 
 #[inline(always)]
-fn fire_check(pool: &str, event: &Event<'_>) {
+fn fire_check<T: Teller>(teller: &T, event: &Event<'_>) {
     match *event {
         Event::CheckStart { slot, backend } => {
-            probes::health__check__start!(|| seldom(|| (pool, slot, backend.to_string())));
+            probes::health__check__start!(|| seldom(move || (
+                teller.name(),
+                slot,
+                backend.to_string()
+            )));
         }
-        Event::CheckDone { slot } => probes::health__check__done!(|| seldom(|| (pool, slot))),
+        Event::CheckDone { slot } => {
+            probes::health__check__done!(|| seldom(move || (teller.name(), slot)));
+        }
         Event::CheckFailed { slot, reason, .. } => {
-            probes::health__check__failed!(|| seldom(|| (pool, slot, reason.to_string())));
+            probes::health__check__failed!(|| seldom(move || (
+                teller.name(),
+                slot,
+                reason.to_string()
+            )));
         }
         _ => {}
     }
 }
 
 #[inline(always)]
-fn fire_recycle(pool: &str, event: &Event<'_>) {
+fn fire_recycle<T: Teller>(teller: &T, event: &Event<'_>) {
     match *event {
         Event::RecycleStart { slot, backend } => {
-            probes::recycle__start!(|| seldom(|| (pool, slot, backend.to_string())));
+            probes::recycle__start!(|| seldom(move || (teller.name(), slot, backend.to_string())));
         }
-        Event::RecycleDone { slot } => probes::recycle__done!(|| seldom(|| (pool, slot))),
+        Event::RecycleDone { slot } => {
+            probes::recycle__done!(|| seldom(move || (teller.name(), slot)));
+        }
         Event::RecycleFailed { slot, reason, .. } => {
-            probes::recycle__failed!(|| seldom(|| (pool, slot, reason.to_string())));
+            probes::recycle__failed!(|| seldom(move || (teller.name(), slot, reason.to_string())));
         }
         _ => {}
     }

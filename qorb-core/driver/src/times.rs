@@ -33,7 +33,7 @@ impl Times {
             Event::ConnectDone { .. }
             | Event::Waited { .. }
             | Event::Held { .. }
-            | Event::BackendRemoved { .. } => self.measure(event),
+            | Event::BackendRemoved { .. } => self.measure(&{ *event }),
             _ => {}
         }
         let _ = event;

@@ -13,12 +13,14 @@ use crate::backend::Backend;
 use crate::holders::Holders;
 use crate::observer::{Detail, Interest, Kind, Leak, Record, Subscriber};
 use crate::panics::quietly;
+#[cfg(feature = "probes")]
+use crate::probes;
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering, StaticU64};
 use crate::times::Times;
 
 /// Who a pool tells what, and by what name the pool goes.
 pub(crate) struct Audience {
-    pub(crate) pool: Arc<str>,
+    pool: Arc<str>,
     /// Tells this pool's claims from those of others: in the upper 16 bits, where the machine's own numbers never reach.
     tag: u64,
     subscribers: Vec<(Interest, Box<dyn Subscriber>)>,
@@ -44,6 +46,16 @@ impl Audience {
             sequence: AtomicU64::new(1),
             spare: Mutex::new(Vec::new()),
         }
+    }
+
+    /// The pool's name.
+    pub(crate) fn pool(&self) -> &Arc<str> {
+        &self.pool
+    }
+
+    /// The claim's number, made unique in the process.
+    fn unique(&self, claim: u64) -> u64 {
+        self.tag | claim
     }
 
     #[inline]
@@ -78,15 +90,29 @@ impl Audience {
     /// Tells of something that happens outside the lock.
     #[inline(always)]
     pub(crate) fn tell(&self, event: &Event<'_>) {
-        self.fire(event);
+        self.tell_if(self.interest(), event);
+    }
+
+    /// Tells of two things that happen outside the lock, one after the other.
+    #[inline(always)]
+    pub(crate) fn tell_both(&self, first: &Event<'_>, second: &Event<'_>) {
         let interest = self.interest();
+        self.tell_if(interest, first);
+        self.tell_if(interest, second);
+    }
+
+    #[inline(always)]
+    fn tell_if(&self, interest: Interest, event: &Event<'_>) {
+        #[cfg(feature = "probes")]
+        probes::fire(self, event);
         if !interest.is_empty() {
-            self.tell_if(interest, event);
+            // A copy, so that the event itself need not lie in memory.
+            self.deliver_if(interest, &{ *event });
         }
     }
 
     #[cold]
-    fn tell_if(&self, interest: Interest, event: &Event<'_>) {
+    fn deliver_if(&self, interest: Interest, event: &Event<'_>) {
         if interest.contains(kind_of(event)) {
             self.deliver_one(&self.record(event, &Holders::default()));
         }
@@ -141,14 +167,6 @@ impl Audience {
         }
     }
 
-    #[inline(always)]
-    #[allow(clippy::unused_self, reason = "used where there are probes")]
-    fn fire(&self, event: &Event<'_>) {
-        #[cfg(feature = "probes")]
-        crate::probes::fire(&self.pool, self.tag, event);
-        let _ = event;
-    }
-
     fn next_sequence(&self) -> u64 {
         self.sequence.fetch_add(1, Ordering::Relaxed)
     }
@@ -158,7 +176,7 @@ impl Audience {
         let mut record = Record {
             sequence: self.next_sequence(),
             kind: kind_of(event),
-            claim: parts.claim.map(|claim| self.tag | claim),
+            claim: parts.claim.map(|claim| self.unique(claim)),
             slot: parts.slot,
             backend: parts.backend.map(Arc::clone),
             news: is_news(event),
@@ -167,7 +185,7 @@ impl Audience {
         if let Event::LeakSuspected { id, held, .. } | Event::LeakReturned { id, held, .. } = *event
         {
             let holder = holders.of(id);
-            record.claim = holder.map(|holder| self.tag | holder.claim);
+            record.claim = holder.map(|holder| self.unique(holder.claim));
             record.detail = Detail::Leak(Leak {
                 held,
                 claimed_at: holder.map(|holder| holder.caller.location),
@@ -190,12 +208,37 @@ pub(crate) struct Watch<'a> {
 impl Observer for Watch<'_> {
     #[inline(always)]
     fn observe(&mut self, event: &Event<'_>) {
-        self.audience.fire(event);
+        #[cfg(feature = "probes")]
+        probes::fire(self, event);
         self.times.take_note(event);
         if !self.interest.is_empty() {
             let audience = self.audience;
-            self.log.keep(audience, self.interest, event, self.holders);
+            // A copy, so that the event itself need not lie in memory.
+            self.log
+                .keep(audience, self.interest, &{ *event }, self.holders);
         }
+    }
+}
+
+#[cfg(feature = "probes")]
+impl probes::Teller for Audience {
+    fn name(&self) -> &str {
+        &self.pool
+    }
+
+    fn unique(&self, claim: u64) -> u64 {
+        self.unique(claim)
+    }
+}
+
+#[cfg(feature = "probes")]
+impl probes::Teller for Watch<'_> {
+    fn name(&self) -> &str {
+        &self.audience.pool
+    }
+
+    fn unique(&self, claim: u64) -> u64 {
+        self.audience.unique(claim)
     }
 }
 

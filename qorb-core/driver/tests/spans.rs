@@ -1,6 +1,10 @@
 //! The spans of `tracing`: which there are, what lies in which, and that each ends.
 
 #![cfg(feature = "tracing")]
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "there are few spans, and they are numbered"
+)]
 
 mod common;
 

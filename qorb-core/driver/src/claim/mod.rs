@@ -34,12 +34,31 @@ pub use handle::Handle;
 pub struct Claim<'a, Conn: Connection, R: Runtime> {
     pool: &'a Pool<Conn, R>,
     patience: Patience,
-    caller: Caller,
+    /// Where it was asked for.
+    location: &'static Location<'static>,
     stage: Stage<Conn>,
+    aside: Option<Box<Aside>>,
+}
+
+/// What few claims have.
+#[derive(Default)]
+struct Aside {
     /// How `on_acquire` failed last for this claim.
     failure: Option<Arc<LastFailure>>,
+    /// From where it was asked for.
+    backtrace: Option<Arc<Backtrace>>,
     #[cfg(feature = "tracing")]
-    span: Option<Box<tracing::Span>>,
+    span: Option<tracing::Span>,
+}
+
+/// A span is somebody else's code.
+#[cfg(feature = "tracing")]
+impl Drop for Aside {
+    fn drop(&mut self) {
+        if let Some(span) = self.span.take() {
+            quietly(|| drop(span));
+        }
+    }
 }
 
 enum Stage<Conn> {
@@ -72,14 +91,21 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
         Self {
             pool,
             patience,
-            caller: Caller {
-                location: Location::caller(),
-                backtrace: None,
-            },
+            location: Location::caller(),
             stage: Stage::New,
-            failure: None,
-            #[cfg(feature = "tracing")]
-            span: None,
+            aside: None,
+        }
+    }
+
+    fn aside(&mut self) -> &mut Aside {
+        self.aside.get_or_insert_default()
+    }
+
+    fn caller(&self) -> Caller {
+        let aside = self.aside.as_deref();
+        Caller {
+            location: self.location,
+            backtrace: aside.and_then(|aside| aside.backtrace.clone()),
         }
     }
 
@@ -119,7 +145,7 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
     fn start_waiting(&mut self, ticket: Ticket, cx: &Context<'_>) -> Step<Conn> {
         let waker = cx.waker().clone();
         let shared = self.shared();
-        let admitted = shared.enqueue(ticket, &self.caller, self.patience, waker);
+        let admitted = shared.enqueue(ticket, self.caller(), self.patience, waker);
         self.admitted(admitted)
     }
 
@@ -128,9 +154,9 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
     fn start_with_time(&mut self, cx: &mut Context<'_>) -> Poll<Result<Handle<Conn>, Error>> {
         let (shared, waker) = (self.shared(), cx.waker().clone());
         if shared.backtraces {
-            self.caller.backtrace = Some(Arc::new(Backtrace::force_capture()));
+            self.aside().backtrace = Some(Arc::new(Backtrace::force_capture()));
         }
-        let admitted = shared.claim_or_wait(&self.caller, self.patience, waker);
+        let admitted = shared.claim_or_wait(self.caller(), self.patience, waker);
         let step = self.admitted(admitted);
         self.follow(step, cx)
     }
@@ -181,19 +207,20 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
         seat.uses += 1;
         seat.home = Some(Arc::clone(shared) as Arc<_>);
         let (slot, backend) = (seat.number, &seat.backend);
-        let audience = &shared.audience;
-        audience.tell(&Event::HandleClaimed {
+        let claimed = Event::HandleClaimed {
             claim,
             slot,
             backend,
-        });
-        audience.tell(&Event::ClaimDone { claim, slot });
+        };
+        let done = Event::ClaimDone { claim, slot };
+        shared.audience.tell_both(&claimed, &done);
         Handle::new(seat)
     }
 
     fn refused(&mut self, refusal: Refusal) -> Step<Conn> {
         self.stage = Stage::Done;
-        Step::Done(Err(self.shared().error(refusal, self.failure.take())))
+        let failure = self.aside.as_mut().and_then(|it| it.failure.take());
+        Step::Done(Err(self.shared().error(refusal, failure)))
     }
 
     /// Goes on with `on_acquire`.
@@ -231,7 +258,7 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
     }
 
     fn go_on_preparing(&mut self, cx: &Context<'_>) -> Step<Conn> {
-        let (shared, patience) = (self.shared(), self.patience);
+        let (shared, patience, caller) = (self.shared(), self.patience, self.caller());
         let Stage::Preparing { grant, queued, .. } = &mut self.stage else {
             return Step::Pending;
         };
@@ -240,7 +267,7 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
                 Poll::Ready(Err(refusal)) => refusal,
                 _ => return Step::Pending,
             },
-            None => match shared.acquiring(*grant, &self.caller, patience, cx.waker().clone()) {
+            None => match shared.acquiring(*grant, caller, patience, cx.waker().clone()) {
                 Ok(now_queued) => {
                     *queued = Some(now_queued);
                     return Step::Pending;
@@ -264,10 +291,10 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
             return Step::Pending;
         };
         let failure = shared.acquire_failure(&seat, error);
-        self.failure = Some(Arc::clone(&failure));
+        self.aside().failure = Some(Arc::clone(&failure));
         shared.close(seat);
         let waker = cx.waker().clone();
-        let who = (&self.caller, patience);
+        let who = (self.caller(), patience);
         let admitted = shared.acquire_failed(grant, queued.as_ref(), who, &failure, waker);
         self.admitted(admitted)
     }
@@ -278,7 +305,7 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
         if let Some(seat) = self.take_seat() {
             if refusal == Refusal::AcquireFailed {
                 let error = BackendError::TimedOut(shared.time_for(self.patience));
-                self.failure = Some(shared.acquire_failure(&seat, error));
+                self.aside().failure = Some(shared.acquire_failure(&seat, error));
             }
             shared.retire(seat, Returned::Abandoned);
         }
@@ -333,12 +360,12 @@ impl<Conn: Connection, R: Runtime> Claim<'_, Conn, R> {
     #[cfg(feature = "tracing")]
     #[cold]
     fn poll_traced(&mut self, cx: &mut Context<'_>) -> Poll<Result<Handle<Conn>, Error>> {
-        let pool = &self.shared().audience.pool;
-        let span = self.span.take();
-        let span = span.unwrap_or_else(|| Box::new(crate::trace::claim_span(pool)));
+        let pool = self.shared().audience.pool();
+        let span = self.aside().span.take();
+        let span = span.unwrap_or_else(|| crate::trace::claim_span(pool));
         let polled = crate::trace::inside(&span, || self.poll_plainly(cx));
         if polled.is_pending() {
-            self.span = Some(span);
+            self.aside().span = Some(span);
         } else {
             quietly(|| drop(span));
         }
@@ -356,7 +383,7 @@ impl<Conn: Connection, R: Runtime> Claim<'_, Conn, R> {
         if shared.wants_time() {
             return this.start_with_time(cx);
         }
-        let (grant, mut seat) = match shared.claim_now(&this.caller) {
+        let (grant, mut seat) = match shared.claim_now(this.location) {
             Ok(granted) => granted,
             Err(ticket) => {
                 let step = this.start_waiting(ticket, cx);
@@ -385,10 +412,6 @@ impl<Conn: Connection, R: Runtime> Drop for Claim<'_, Conn, R> {
     fn drop(&mut self) {
         if !matches!(self.stage, Stage::New | Stage::Done) {
             self.give_up();
-        }
-        #[cfg(feature = "tracing")]
-        if let Some(span) = self.span.take() {
-            quietly(|| drop(span));
         }
     }
 }

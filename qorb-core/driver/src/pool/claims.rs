@@ -1,5 +1,6 @@
 //! What claims ask of a pool. Each method is one round under the lock.
 
+use std::panic::Location;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -25,10 +26,13 @@ pub(crate) enum Admitted<Conn> {
 impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
     /// Claims a connection that is to be had at once. The hot path: one round, and nothing else.
     #[inline]
-    pub(crate) fn claim_now(self: &Arc<Self>, caller: &Caller) -> Result<Granted<Conn>, Ticket> {
+    pub(crate) fn claim_now(
+        self: &Arc<Self>,
+        location: &'static Location<'static>,
+    ) -> Result<Granted<Conn>, Ticket> {
         let mut state = self.state.lock();
         let claimed = state.ask(&self.audience, |machine, watch| machine.claim(watch));
-        let claimed = claimed.map(|grant| state.seat_for(grant, caller.clone()));
+        let claimed = claimed.map(|grant| state.seat_for(grant, location.into()));
         let records = self.records(&mut state);
         let needs_time = state.machine.needs_time();
         drop(state);
@@ -46,7 +50,7 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
     /// Claims a connection or, in the same round, waits for one.
     pub(crate) fn claim_or_wait(
         self: &Arc<Self>,
-        caller: &Caller,
+        caller: Caller,
         patience: Patience,
         waker: Waker,
     ) -> Result<Admitted<Conn>, Refusal> {
@@ -68,7 +72,7 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
     pub(crate) fn enqueue(
         self: &Arc<Self>,
         ticket: Ticket,
-        caller: &Caller,
+        caller: Caller,
         patience: Patience,
         waker: Waker,
     ) -> Result<Admitted<Conn>, Refusal> {
@@ -88,15 +92,15 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
         &self,
         state: &mut State<Conn>,
         admission: Result<Admission, Refusal>,
-        caller: &Caller,
+        caller: Caller,
         waker: &mut Option<Waker>,
     ) -> Result<Admitted<Conn>, Refusal> {
         Ok(match admission? {
-            Admission::Granted(grant) => Admitted::Granted(state.seat_for(grant, caller.clone())),
+            Admission::Granted(grant) => Admitted::Granted(state.seat_for(grant, caller)),
             Admission::Waiting(id) => {
                 self.guess(state, true);
                 let waker = waker.take().expect(ONE_WAKER);
-                Admitted::Waiting(state.await_claim(id, caller.clone(), waker))
+                Admitted::Waiting(state.await_claim(id, caller, waker))
             }
         })
     }
@@ -131,7 +135,7 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
     pub(crate) fn acquiring(
         self: &Arc<Self>,
         grant: Grant,
-        caller: &Caller,
+        caller: Caller,
         patience: Patience,
         waker: Waker,
     ) -> Result<Queued<Conn>, Refusal> {
@@ -141,7 +145,7 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
                 machine.acquiring(now.machine, grant, patience, watch)
             })?;
             let waker = waker.take().expect(ONE_WAKER);
-            Ok(state.await_claim(id, caller.clone(), waker))
+            Ok(state.await_claim(id, caller, waker))
         });
         quietly(|| drop(waker));
         queued
@@ -180,7 +184,7 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
         self: &Arc<Self>,
         grant: Grant,
         queued: Option<&Queued<Conn>>,
-        (caller, patience): (&Caller, Patience),
+        (caller, patience): (Caller, Patience),
         failure: &LastFailure,
         waker: Waker,
     ) -> Result<Admitted<Conn>, Refusal> {
@@ -228,7 +232,7 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
     /// A refusal in words. `own` is how the claim's own `on_acquire` failed last.
     #[cold]
     pub(crate) fn error(&self, refusal: Refusal, own: Option<Arc<LastFailure>>) -> Error {
-        let pool = Arc::clone(&self.audience.pool);
+        let pool = Arc::clone(self.audience.pool());
         let state = self.state.lock();
         match refusal {
             Refusal::NoBackends => Error::NoBackends { pool },

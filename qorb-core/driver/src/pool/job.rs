@@ -68,7 +68,7 @@ pub(super) fn run<Conn: Connection, R: Runtime>(
     } = work;
     #[cfg(feature = "tracing")]
     let span = {
-        let (pool, slot) = (&shared.audience.pool, task.number());
+        let (pool, slot) = (shared.audience.pool(), task.number());
         crate::trace::work_span(task.attempt(), pool, slot, &backend)
     };
     let report = Report {

@@ -179,7 +179,7 @@ impl<Conn: Connection, R: Runtime> Pool<Conn, R> {
 
     /// The name that it was given.
     pub fn name(&self) -> &str {
-        &self.anchor.shared.audience.pool
+        self.anchor.shared.audience.pool()
     }
 
     /// Recounts everything and compares, for tests and the doubtful. Takes time in proportion to slots, backends and

@@ -34,7 +34,7 @@ impl<Conn: Connection, R: Runtime> Future for Ready<Conn, R> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let wanted = self.wanted;
-        let pool = Arc::clone(&self.wait.shared.audience.pool);
+        let pool = Arc::clone(self.wait.shared.audience.pool());
         let shared = Arc::clone(&self.wait.shared);
         self.wait
             .poll(cx, WaitFor::Connected(wanted), move |state| {

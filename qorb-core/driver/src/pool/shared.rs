@@ -283,12 +283,12 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
     /// A snapshot.
     pub(super) fn stats(&self) -> Stats {
         let now = self.clock().machine;
-        self.state.lock().stats(&self.audience.pool, now)
+        self.state.lock().stats(self.audience.pool(), now)
     }
 
     pub(super) fn page(&self) -> Page {
         let now = self.clock().machine;
-        Page::new(&self.audience.pool, &self.state.lock(), now)
+        Page::new(self.audience.pool(), &self.state.lock(), now)
     }
 
     /// Takes back a slot whose connection will not be lent again.

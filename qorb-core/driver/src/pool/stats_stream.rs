@@ -74,7 +74,7 @@ impl<Conn: Connection, R: Runtime> Stream for StatsStream<Conn, R> {
             if state.machine.is_terminated() {
                 Some(None)
             } else {
-                due.then(|| Some(state.stats(&shared.audience.pool, now)))
+                due.then(|| Some(state.stats(shared.audience.pool(), now)))
             }
         })
     }

@@ -1,0 +1,101 @@
+//! Claims a connection and gives it back, so many times. Run under a tool that counts instructions, and twice, so that what it
+//! takes to start can be subtracted: `.ci/overhead` does.
+//!
+//! `overhead CYCLES` cycles; `overhead sites` says how many of the 26 probes one cycle passes.
+
+use std::env;
+use std::error::Error;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use qorb_tokio::backend::{Backend, Connector, Error as BackendError, Hooks};
+use qorb_tokio::observer::{Interest, Kind, Record, Subscriber};
+use qorb_tokio::policy::Policy;
+use qorb_tokio::pool::{Builder, Pool};
+use qorb_tokio::resolvers::fixed::FixedResolver;
+use tokio::runtime;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let what = env::args().nth(1).ok_or("how many cycles, or: sites")?;
+    if what == "sites" {
+        let sites = Arc::new(Sites::default());
+        let pool = ready(builder().observe(Arc::clone(&sites)))?;
+        cycle(&pool);
+        let before = sites.0.load(Ordering::Relaxed);
+        cycle(&pool);
+        println!("{}", sites.0.load(Ordering::Relaxed) - before);
+    } else {
+        let pool = ready(builder())?;
+        for _ in 0..what.parse()? {
+            cycle(&pool);
+        }
+    }
+    Ok(())
+}
+
+/// Eight slots over one backend, whose connections are nothing.
+fn builder() -> Builder<()> {
+    let resolver = FixedResolver::new([([127, 0, 0, 1], 1).into()]);
+    let policy = Policy {
+        max_slots: SLOTS,
+        ..Policy::default()
+    };
+    Pool::builder("overhead", resolver, AtOnce)
+        .policy(policy)
+        .seed(1)
+}
+
+/// The pool, all of whose connections are up. Its runtime stands still from then on, and takes no part in what is counted.
+fn ready(builder: Builder<()>) -> Result<Pool<()>, Box<dyn Error>> {
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()?;
+    let pool = runtime.block_on(async {
+        let pool = builder.build().map_err(|error| error.to_string())?;
+        pool.ready(SLOTS).await.map_err(|error| error.to_string())?;
+        Ok::<_, String>(pool)
+    })?;
+    // The pool would end with it.
+    std::mem::forget(runtime);
+    Ok(pool)
+}
+
+fn cycle(pool: &Pool<()>) {
+    let mut claim = pin!(pool.claim());
+    match claim.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Ok(handle)) => drop(handle),
+        _ => panic!("a connection is idle"),
+    }
+}
+
+struct AtOnce;
+
+impl Connector for AtOnce {
+    type Connection = ();
+    const HOOKS: Hooks = Hooks::NONE;
+
+    async fn connect(&self, _: &Backend) -> Result<(), BackendError> {
+        Ok(())
+    }
+}
+
+/// Counts records that are probes too.
+#[derive(Default)]
+struct Sites(AtomicUsize);
+
+impl Subscriber for Sites {
+    fn interest(&self) -> Interest {
+        Interest::ALL
+    }
+
+    fn observe(&self, _: &str, record: &Record) {
+        // The probes come first.
+        if record.kind <= Kind::RebalanceDone {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+const SLOTS: usize = 8;
