@@ -114,6 +114,10 @@ impl Birth {
                 interval: millis(20),
             });
         }
+        if self.hooks & 16 != 0 {
+            policy.leak_after = Some(millis(500));
+        }
+        policy.timed = self.hooks & 32 != 0;
         policy
     }
 
