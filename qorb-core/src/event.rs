@@ -54,8 +54,13 @@ pub enum Event<'a> {
         backend: &'a Arc<Backend>,
         reason: Reason<'a>,
     },
-    /// The client is about to be told that it gets none.
-    ClaimFailed { claim: u64, refusal: Refusal },
+    /// The client is about to be told that it gets none. `timed_out` where that is because its time is up; not where it would not
+    /// wait, was not let wait, or the pool has ended.
+    ClaimFailed {
+        claim: u64,
+        refusal: Refusal,
+        timed_out: bool,
+    },
     /// A slot is about to connect.
     ConnectStart {
         slot: u64,

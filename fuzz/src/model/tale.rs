@@ -95,7 +95,7 @@ impl Observer for Tales {
             Event::RecycleFailed { slot, reason, .. } => Tale::RecycleFailed(slot, reason.into()),
             Event::ClaimStart { claim } => Tale::ClaimStart(claim),
             Event::PoolClaimDone { claim, slot } => Tale::Served { claim, slot },
-            Event::ClaimFailed { claim, refusal } => Tale::ClaimFailed(claim, refusal),
+            Event::ClaimFailed { claim, refusal, .. } => Tale::ClaimFailed(claim, refusal),
             Event::RebalanceStart => Tale::Rebalance,
             Event::BackendRemoved { backend, .. } => Tale::Removed(backend.clone()),
             Event::BackendAdded { backend, .. } => Tale::Added(backend.clone()),

@@ -218,6 +218,8 @@ pub enum Kind {
     BackendRemoved,
     /// The resolver named one backend twice in one set; the first counts.
     BackendRepeated,
+    /// Beside [`ClaimFailed`](Self::ClaimFailed), where the claim gets none because its time is up.
+    ClaimTimedOut,
     /// One claim more waits, or one less.
     WaitingChanged,
     /// A claim was given a slot; how long it waited for that. Only where the policy has it timed.
@@ -379,6 +381,7 @@ const NAMES: [&str; Kind::Other as usize + 1] = [
     "backend-added",
     "backend-removed",
     "backend-repeated",
+    "claim-timed-out",
     "waiting-changed",
     "waited",
     "held",

@@ -88,7 +88,7 @@ fn fire_claim<T: Teller>(teller: &T, event: &Event<'_>) {
                 reason.to_string()
             )));
         }
-        Event::ClaimFailed { claim, refusal } => {
+        Event::ClaimFailed { claim, refusal, .. } => {
             probes::claim__failed!(|| seldom(move || (
                 teller.name(),
                 teller.unique(claim),

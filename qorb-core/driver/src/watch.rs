@@ -264,16 +264,28 @@ impl Log {
         event: &Event<'_>,
         holders: &Holders,
     ) {
-        if let Event::SetOnline { news: true, .. } = event
-            && interest.contains(Kind::BackendOnline)
-        {
-            let mut record = audience.record(event, holders);
-            (record.kind, record.detail) = (Kind::BackendOnline, Detail::None);
-            self.0.push(record);
+        let kinds = [more_precisely(event), Some(kind_of(event))];
+        for kind in kinds.into_iter().flatten() {
+            if interest.contains(kind) {
+                let mut record = audience.record(event, holders);
+                if kind == Kind::BackendOnline {
+                    record.detail = Detail::None;
+                }
+                record.kind = kind;
+                self.0.push(record);
+            }
         }
-        if interest.contains(kind_of(event)) {
-            self.0.push(audience.record(event, holders));
-        }
+    }
+}
+
+/// What an event is told as besides, where it is a special case of its kind.
+fn more_precisely(event: &Event<'_>) -> Option<Kind> {
+    match event {
+        Event::SetOnline { news: true, .. } => Some(Kind::BackendOnline),
+        Event::ClaimFailed {
+            timed_out: true, ..
+        } => Some(Kind::ClaimTimedOut),
+        _ => None,
     }
 }
 

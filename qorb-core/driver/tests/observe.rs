@@ -156,7 +156,8 @@ fn an_outage_is_told_as_news_and_then_as_an_old_story() {
 
 #[test]
 fn refusals_time_outs_and_the_end_are_told() {
-    let interest = Kind::ClaimFailed | Kind::ClaimAcquireFailed | Kind::Terminated;
+    let interest =
+        Kind::ClaimFailed | Kind::ClaimTimedOut | Kind::ClaimAcquireFailed | Kind::Terminated;
     let hooks = Hooks {
         on_acquire: true,
         ..Hooks::NONE
@@ -168,11 +169,16 @@ fn refusals_time_outs_and_the_end_are_told() {
     claim.pending();
     rt.advance(millis(250));
     let reasons: Vec<_> = recorder.take().into_iter().map(|it| it.detail).collect();
-    let [Detail::Reason(first), Detail::Refusal(second)] = &reasons[..] else {
+    let [
+        Detail::Reason(reason),
+        Detail::Refusal(out),
+        Detail::Refusal(failed),
+    ] = &reasons[..]
+    else {
         panic!("{reasons:?}");
     };
-    assert_eq!(first, "Timeout after 0.25s");
-    assert_eq!(format!("{second:?}"), "AcquireFailed");
+    assert_eq!(reason, "Timeout after 0.25s");
+    assert_eq!(format!("{out:?} {failed:?}"), "AcquireFailed AcquireFailed");
     assert!(claim.done().is_err());
     drop(claim);
     rt.advance(secs(1));

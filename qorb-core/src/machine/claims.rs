@@ -496,8 +496,15 @@ impl Machine {
         refusal: Refusal,
         observer: &mut impl Observer,
     ) -> Refusal {
-        let claim = ticket.number;
-        observer.observe(&Event::ClaimFailed { claim, refusal });
+        let turned_away = matches!(
+            refusal,
+            Refusal::QueueFull | Refusal::Overloaded | Refusal::Terminated
+        );
+        observer.observe(&Event::ClaimFailed {
+            claim: ticket.number,
+            refusal,
+            timed_out: !turned_away && is_over(ticket, self.now),
+        });
         self.totals.refused += 1;
         refusal
     }

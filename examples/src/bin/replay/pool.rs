@@ -49,7 +49,9 @@ fn words(event: &Event<'_>) -> Option<String> {
         Event::PoolClaimDone { claim, slot: it } => {
             format!("claim {claim} is given that of slot {}", slot(it))
         }
-        Event::ClaimFailed { claim, refusal } => format!("claim {claim} is refused: {refusal:?}"),
+        Event::ClaimFailed { claim, refusal, .. } => {
+            format!("claim {claim} is refused: {refusal:?}")
+        }
         Event::ClaimAcquireFailed { claim, reason, .. } => {
             format!("preparing a connection for claim {claim} failed: {reason}")
         }

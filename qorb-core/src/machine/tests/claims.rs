@@ -58,6 +58,45 @@ fn a_refusal_says_what_is_missing() {
     assert_eq!(pool.ask(Patience::Policy), Err(Refusal::Terminated));
 }
 
+#[test]
+fn a_claim_whose_time_is_up_is_told_from_one_that_would_or_could_not_wait() {
+    let policy = Policy {
+        max_slots: 1,
+        max_waiting: Some(1),
+        ..small()
+    };
+    let mut pool = Pool::connected_to(policy, &["a"]);
+    let held = pool.claim();
+    let _ = pool.ask(Patience::AtOnce);
+    pool.wait(Patience::Within(ms(5)));
+    let _ = pool.ask(Patience::Policy);
+    pool.pass(ms(5));
+    let _ = pool.ask(Patience::Within(Duration::ZERO));
+    pool.release(held);
+    // What is preparing a connection has no more time than what waits for one.
+    let grant = pool.claim();
+    let patience = Patience::Within(ms(7));
+    let machine = &mut pool.machine;
+    let preparing = machine.acquiring(pool.now, grant, patience, &mut pool.events);
+    pool.claims.insert(grant.ticket.number, preparing.unwrap());
+    pool.pass(ms(7));
+    pool.wait(Patience::Policy);
+    pool.accept(Input::Terminate);
+    let refused = |told: &String| told.contains("failed: ") && !told.contains("acquire");
+    let told: Vec<_> = pool.events.0.iter().filter(|it| refused(it)).collect();
+    assert_eq!(
+        told,
+        [
+            "claim 2 failed: AllClaimsUsed",
+            "claim 4 failed: QueueFull",
+            "claim 3 failed: AllClaimsUsed, timed out",
+            "claim 5 failed: AllClaimsUsed, timed out",
+            "claim 6 failed: AcquireFailed, timed out",
+            "claim 7 failed: Terminated",
+        ]
+    );
+}
+
 /// Found by the fuzzer. Waiting for it to come back is of no use to anybody: it will be closed then.
 #[test]
 fn a_connection_to_a_backend_that_has_gone_is_not_one_that_stayed_in_use() {

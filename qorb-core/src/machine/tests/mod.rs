@@ -104,7 +104,14 @@ impl Observer for Events {
             Event::ClaimAcquireFailed { claim, reason, .. } => {
                 format!("claim {claim} acquire failed: {reason}")
             }
-            Event::ClaimFailed { claim, refusal } => format!("claim {claim} failed: {refusal:?}"),
+            Event::ClaimFailed {
+                claim,
+                refusal,
+                timed_out,
+            } => {
+                let how = if timed_out { ", timed out" } else { "" };
+                format!("claim {claim} failed: {refusal:?}{how}")
+            }
             ref other => format!("{other:?}"),
         });
     }
