@@ -16,6 +16,7 @@
 //! | `conformance/` | the suite of tests that every adapter passes |
 //! | `observer.rs`, `watch.rs`, `probes.rs`, `trace.rs` | who is told what |
 //! | `stats.rs`, `times.rs`, `histogram.rs`, `holders.rs` | what is counted, measured and remembered |
+//! | `metrics/` | what happens, as metrics |
 //! | `recorder.rs` | a tape of all that is decided, to be replayed |
 //! | `sync.rs`, `signal.rs`, `panics.rs` | tools |
 //!
@@ -88,8 +89,8 @@
 //! # fn main() {}
 //! ```
 //!
-//! It passes the driver's features on, under their own names: `dns`, `probes` and `tracing`, on by default, and `recorder`,
-//! which is not.
+//! It passes the driver's features on, under their own names: `dns`, `probes` and `tracing`, on by default, and `metrics`,
+//! `serde` and `recorder`, which are not.
 //!
 //! Then hold it to the suite, `conformance` (behind the feature of that name): it says what a runtime does wrong before its users do.
 //! `qorb-tokio` is an adapter as it should be; the one below is a runtime in full, with its own executor, timers and sockets, as
@@ -126,6 +127,8 @@ mod histogram;
 mod holders;
 mod hooks;
 mod inbox;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod panics;
 #[cfg(feature = "probes")]
 mod probes;

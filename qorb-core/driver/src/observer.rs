@@ -43,6 +43,8 @@ use qorb_core::slot::{State, Stats};
 use crate::backend::Backend;
 use crate::sync::Arc;
 
+#[cfg(feature = "metrics")]
+pub use crate::metrics::Metrics;
 pub use qorb_core::io::Refusal;
 
 /// Is told what a pool does.

@@ -18,6 +18,10 @@ pub(crate) use std::sync::Arc;
 /// An `Arc` whose count decides something: what its value does when the last one is dropped.
 pub(crate) use checked::Arc as CountingArc;
 
+/// For what the model checker does not run: it knows none.
+#[cfg(feature = "metrics")]
+pub(crate) use std::sync::OnceLock;
+
 /// For a static, which lives longer than a run of a model. The standard library's own also there, so nobody may wait for what it holds.
 pub(crate) use std::sync::atomic::AtomicU64 as StaticU64;
 
