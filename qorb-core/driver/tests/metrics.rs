@@ -335,22 +335,36 @@ fn metrics_say_what_the_statistics_say_at_every_moment() {
     }
 }
 
-/// What is counted, and what is measured, once these records are told in this order.
-fn told(records: &[Record]) -> (BTreeMap<String, i64>, BTreeMap<&'static str, Vec<f64>>) {
+/// What there is once these records are told in this order.
+fn told(records: &[Record]) -> Told {
     let meter = Meter::default();
-    metrics::with_local_recorder(&meter, || {
+    let metrics = metrics::with_local_recorder(&meter, || {
         let metrics = Metrics::default();
         for record in records {
             metrics.observe("bench", record);
         }
+        metrics
     });
-    let mut times = BTreeMap::new();
-    for name in [CREATE_TIME, WAIT_TIME, USE_TIME] {
+    let kept = meter.holders("qorb.backend.name=");
+    drop(metrics);
+    let sorted = |name| {
         let mut values = meter.values(name);
         values.sort_by(f64::total_cmp);
-        times.insert(name, values);
+        values
+    };
+    Told {
+        counted: meter.all(),
+        measured: [CREATE_TIME, WAIT_TIME, USE_TIME].map(sorted),
+        kept,
     }
-    (meter.all(), times)
+}
+
+#[derive(PartialEq, Debug)]
+struct Told {
+    counted: BTreeMap<String, i64>,
+    measured: [Vec<f64>; 3],
+    /// How many metrics of backends are kept at hand.
+    kept: usize,
 }
 
 #[test]
@@ -360,8 +374,9 @@ fn they_say_the_same_in_whatever_order_they_are_told() {
     for end in [whole.len() / 2, whole.len()] {
         let mut records = whole[..end].to_vec();
         let expected = told(&records);
-        let counted = expected.0.values().filter(|&&value| value != 0);
+        let counted = expected.counted.values().filter(|&&value| value != 0);
         assert!(counted.count() > 10);
+        assert_eq!(expected.kept == 0, end == whole.len());
         let mut dice = Dice(1);
         for _ in 0..20 {
             for last in (1..records.len()).rev() {

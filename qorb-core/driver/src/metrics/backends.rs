@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use ::metrics::{Counter, Gauge, Label, counter, gauge};
 use qorb_core::backend::{Identity, Location};
 
+use super::connections::Connections;
 use super::names;
-use super::pool::Connections;
 use crate::backend::Backend;
 use crate::observer::{Detail, Kind, Record};
 use crate::sync::{Arc, Mutex};
@@ -63,14 +63,10 @@ impl Backends {
 
     fn meters(&self, backend: &Backend) -> Arc<BackendMeters> {
         let identity = backend.identity();
-        let known = self.known.lock().get(&identity).map(Known::meters);
-        known.unwrap_or_else(|| BackendMeters::new(&self.of_pool, backend).into())
-    }
-}
-
-impl Known {
-    fn meters(&self) -> Arc<BackendMeters> {
-        Arc::clone(&self.meters)
+        let known = self.known.lock();
+        let meters = known.get(&identity).map(|it| Arc::clone(&it.meters));
+        drop(known);
+        meters.unwrap_or_else(|| BackendMeters::new(&self.of_pool, backend).into())
     }
 }
 

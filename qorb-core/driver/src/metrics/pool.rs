@@ -2,9 +2,9 @@
 
 use ::metrics::{Counter, Gauge, Histogram, Label, counter, gauge, histogram};
 use qorb_core::policy::Policy;
-use qorb_core::slot::State;
 
 use super::backends::Backends;
+use super::connections::Connections;
 use super::names;
 use super::newest::Newest;
 use crate::observer::{Detail, Kind, Record, Refusal};
@@ -76,6 +76,12 @@ impl PoolMeters {
 
     /// Counts what a record tells.
     pub(super) fn count(&self, record: &Record) {
+        if let Detail::Change { old, new, .. } = record.detail
+            && !self.connections.change(old, new)
+        {
+            // That a connection is recycled, as each is that comes back, changes nothing here.
+            return;
+        }
         match (record.kind, &record.detail) {
             (Kind::ClaimDone, _) => self.granted.increment(1),
             (Kind::ClaimFailed, Detail::Refusal(refusal)) => self.refuse(*refusal),
@@ -93,9 +99,6 @@ impl PoolMeters {
             // Whatever policy is told after that, no pool goes by it.
             (Kind::Terminated, _) => self.limit(u64::MAX, Limits::default()),
             (Kind::ConnectDone, Detail::Took(time)) => self.create_time.record(*time),
-            (Kind::SlotStateChange, Detail::Change { old, new, .. }) => {
-                self.connections.change(*old, *new);
-            }
             _ => {}
         }
         if let Some(backend) = &record.backend {
@@ -138,62 +141,6 @@ impl Limits<u32> {
             max: whole(policy.max_slots),
             idle_min: whole(policy.spares_wanted.min(policy.max_slots)),
             idle_max: whole(policy.max_slots),
-        }
-    }
-}
-
-/// Open connections by state, of a pool or of a backend.
-pub(super) struct Connections {
-    idle: Gauge,
-    used: Gauge,
-}
-
-impl Connections {
-    pub(super) fn new(name: &'static str, labels: &[Label]) -> Self {
-        let gauge = |state| {
-            let state = Label::from_static_parts(names::STATE, state);
-            gauge!(name, [labels, &[state]].concat())
-        };
-        Self {
-            idle: gauge(names::IDLE),
-            used: gauge(names::USED),
-        }
-    }
-
-    /// A slot has gone from one state to another.
-    pub(super) fn change(&self, old: State, new: State) {
-        let (old, new) = (Place::of(old), Place::of(new));
-        if old != new {
-            self.at(old).inspect(|gauge| gauge.decrement(1));
-            self.at(new).inspect(|gauge| gauge.increment(1));
-        }
-    }
-
-    fn at(&self, place: Place) -> Option<&Gauge> {
-        match place {
-            Place::Nowhere => None,
-            Place::Idle => Some(&self.idle),
-            Place::Used => Some(&self.used),
-        }
-    }
-}
-
-/// Where a slot's connection is, as far as metrics tell it apart.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Nowhere,
-    Idle,
-    Used,
-}
-
-impl Place {
-    fn of(state: State) -> Self {
-        match state {
-            State::Connecting | State::Terminated => Self::Nowhere,
-            State::ConnectedUnclaimed => Self::Idle,
-            State::ConnectedClaimed | State::ConnectedChecking | State::ConnectedRecycling => {
-                Self::Used
-            }
         }
     }
 }
