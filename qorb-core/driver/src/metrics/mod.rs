@@ -62,7 +62,7 @@ use pool::PoolMeters;
 /// | `db.client.connection.use_time` | histogram | seconds | | How long clients held connections. Only where the policy is timed. |
 /// | `qorb.claims` | counter | count | outcome | Claims that have ended, but for those that clients gave up. |
 /// | `qorb.leaks.suspected` | counter | count | | Connections that were held for longer than the policy's `leak_after`. |
-/// | `qorb.leaks.returned` | counter | count | | Those of them that have come back. |
+/// | `qorb.leaks.returned` | counter | count | | Connections that were suspected to have leaked, and have come back. |
 /// | `qorb.backends` | gauge | count | | Backends that the resolver names now. |
 /// | `qorb.backend.connections` | gauge | count | backend, state | Connections to this backend that are open now. |
 /// | `qorb.backend.online` | gauge | count | backend | 1 where this backend has a connection, else 0. |

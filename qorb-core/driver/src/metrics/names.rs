@@ -103,7 +103,7 @@ const MEANINGS: [(&str, Sort, &str); 21] = [
     (
         LEAKS_RETURNED,
         Counter,
-        "Those of them that have come back.",
+        "Connections that were suspected to have leaked, and have come back.",
     ),
     (BACKENDS, Gauge, "Backends that the resolver names now."),
     (
