@@ -7,6 +7,7 @@ use core::time::Duration;
 use crate::backend::Backend;
 use crate::id::SlotId;
 use crate::io::Refusal;
+use crate::policy::Policy;
 use crate::slot::{State, Stats};
 
 /// Is told each [`Event`] the moment it happens, inside the call that caused it.
@@ -47,12 +48,14 @@ pub enum Event<'a> {
     ClaimStart { claim: u64 },
     /// Owner: the client is about to be handed its connection.
     ClaimDone { claim: u64, slot: u64 },
-    /// Preparing the connection (`on_acquire`) failed, or took the claim past its deadline.
+    /// Preparing the connection (`on_acquire`) failed, or took the claim past its deadline. It is news if no connection to this
+    /// backend has failed since one last proved to work.
     ClaimAcquireFailed {
         claim: u64,
         slot: u64,
         backend: &'a Arc<Backend>,
         reason: Reason<'a>,
+        news: bool,
     },
     /// The client is about to be told that it gets none. `timed_out` where that is because its time is up; not where it would not
     /// wait, was not let wait, or the pool has ended.
@@ -97,14 +100,19 @@ pub enum Event<'a> {
         claim: u64,
         backend: &'a Arc<Backend>,
     },
-    /// A backend came online, which is news, or its having unclaimed slots changed while online.
+    /// A backend came online, which is news, or its having unclaimed slots changed while online. It is only `again` if it was online
+    /// before and its last connection had not failed: that was too old, or surplus, or taken along by a client.
     SetOnline {
         backend: &'a Arc<Backend>,
         has_unclaimed: bool,
         news: bool,
+        again: bool,
     },
-    /// A backend's last connected slot is gone.
-    SetOffline { backend: &'a Arc<Backend> },
+    /// A backend's last connected slot is gone, since it failed or for another reason.
+    SetOffline {
+        backend: &'a Arc<Backend>,
+        failed: bool,
+    },
     /// A slot changed state. `stats` are its backend's, after the change.
     SlotStateChange {
         backend: &'a Arc<Backend>,
@@ -128,11 +136,12 @@ pub enum Event<'a> {
     },
     /// It is well.
     CheckDone { slot: u64 },
-    /// It is not.
+    /// It is not. It is news if no connection to this backend has failed since one last proved to work.
     CheckFailed {
         slot: u64,
         backend: &'a Arc<Backend>,
         reason: Reason<'a>,
+        news: bool,
     },
     /// Owner: a returned connection is about to be recycled.
     RecycleStart {
@@ -141,11 +150,12 @@ pub enum Event<'a> {
     },
     /// It is fit for the next claim. Owner, where the hook did not have to wait.
     RecycleDone { slot: u64 },
-    /// It is not. Owner, where the hook did not have to wait.
+    /// It is not. It is news if no connection to this backend has failed since one last proved to work.
     RecycleFailed {
         slot: u64,
         backend: &'a Arc<Backend>,
         reason: Reason<'a>,
+        news: bool,
     },
     /// The machine is about to reconsider how slots are spread over backends.
     RebalanceStart,
@@ -185,6 +195,8 @@ pub enum Event<'a> {
         backend: &'a Arc<Backend>,
         held: Duration,
     },
+    /// The operator changed the policy.
+    PolicyChanged { policy: &'a Policy },
     /// The pool was terminated.
     Terminated,
 }

@@ -195,7 +195,7 @@ pub enum Next {
     /// It goes straight to this waiting claim, which [collects](crate::Machine::collect) it.
     Grant(ClaimId),
     /// Nothing changed, for what comes next takes the time: the connection is too old, or not wanted, or whoever is next
-    /// may have waited too long. Say [`Input::Returned`].
+    /// may have waited too long, or holds are [timed](crate::Machine::times_holds). Say [`Input::Returned`].
     Timed,
     /// Nobody holds such a slot. Nothing changed; the connection is to be closed.
     Stale,

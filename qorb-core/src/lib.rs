@@ -83,4 +83,4 @@ mod shares;
 mod timers;
 mod window;
 
-pub use machine::{AuditError, Held, Machine};
+pub use machine::{AuditError, Holding, Machine};

@@ -60,12 +60,26 @@ pub(crate) struct Set {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct History(Box<Past>);
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Past {
     pub(crate) opened: u64,
     pub(crate) closed: Closed,
     pub(crate) connect_failures: u64,
     pub(crate) last_failure: Option<Failure>,
+    /// It has never been online, or its last connection failed.
+    pub(crate) dark: bool,
+}
+
+impl Default for Past {
+    fn default() -> Self {
+        Self {
+            opened: 0,
+            closed: Closed::default(),
+            connect_failures: 0,
+            last_failure: None,
+            dark: true,
+        }
+    }
 }
 
 impl History {
@@ -74,7 +88,7 @@ impl History {
         let mut words = Words(String::new());
         // That they are cut short is no news to anybody here.
         let _ = write!(words, "{reason}");
-        let reason = words.0.into_boxed_str();
+        let reason = words.0.into();
         self.last_failure = Some(Failure { at, what, reason });
     }
 }
@@ -230,10 +244,10 @@ impl Set {
 
     /// Until when it is not connected to, because it failed.
     pub(crate) fn back_off_until(&self) -> Option<Instant> {
-        if self.is_probed() {
-            self.due.max(self.not_before).instant()
-        } else {
-            self.not_before.instant()
+        match self.standing {
+            Standing::Sound => self.not_before.instant(),
+            Standing::Full | Standing::Failing => self.due.max(self.not_before).instant(),
+            Standing::Draining => None,
         }
     }
 

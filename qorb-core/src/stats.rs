@@ -1,6 +1,5 @@
 //! A snapshot of the machine, for people and programs to look at.
 
-use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -83,7 +82,7 @@ pub struct Failure {
     /// What was tried.
     pub what: Trouble,
     /// The words that came with it.
-    pub reason: Box<str>,
+    pub reason: Arc<str>,
 }
 
 /// What can be tried with a backend, and fail.

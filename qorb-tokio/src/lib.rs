@@ -48,7 +48,7 @@
 //! | `dns` | yes | `resolvers::dns`: finds backends by DNS |
 //! | `histograms` | yes | `Stats::times`: how long connects take, and, where the policy has them timed, waits and holds |
 //! | `probes` | yes | 26 USDT probes of provider `qorb`, for DTrace and bpftrace |
-//! | `tracing` | yes | events of target `qorb` |
+//! | `tracing` | yes | events and spans of target `qorb` |
 //! | `metrics` | no | [`observer`]`::Metrics`: metrics for the facade of the crate `metrics`, by OpenTelemetry's names |
 //! | `serde` | no | statistics can be serialised |
 //! | `recorder` | no | `Builder::record`: a tape of all that a pool decides, to be replayed when it does what it should not |

@@ -83,7 +83,7 @@ impl Observer for Tales {
                 backend: backend.clone(),
                 news,
             },
-            Event::SetOffline { backend } => Tale::Offline(backend.clone()),
+            Event::SetOffline { backend, .. } => Tale::Offline(backend.clone()),
             Event::ConnectStart { slot, backend } => Tale::ConnectStart {
                 slot,
                 backend: backend.clone(),

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-pub use qorb_core::backend::{AllBackends, Backend, Location, Name};
+pub use qorb_core::backend::{AllBackends, Backend, Identity, Location, Name};
 pub use qorb_core::io::Hooks;
 
 pub use crate::connector::{Connector, SharedConnector};

@@ -77,9 +77,7 @@ impl Histogram {
 
 impl Default for Histogram {
     fn default() -> Self {
-        let mut counts = Counts::new(DIGITS).expect("a number of digits that it takes");
-        counts.auto(true);
-        Self(counts)
+        Self(Counts::new(DIGITS).expect("a number of digits that it takes"))
     }
 }
 

@@ -7,9 +7,9 @@
 //! | level | what |
 //! |---|---|
 //! | error | `resolver-panicked` |
-//! | warn | `claim-failed`; the first `connect-failed` since a backend last connected; `leak-suspected`; `policy-clamped`, `backend-repeated`, `recorder-stopped` |
-//! | info | `backend-online`, `slot-set-offline`, `backend-added`, `backend-removed`, `leak-returned`, `terminated` |
-//! | debug | further `connect-failed`, `connect-start`, `connect-done`, `health-check-failed`, `recycle-failed`, `claim-acquire-failed`, `rebalance-start`, `rebalance-done`, `policy-set`, `resolver-ended` |
+//! | warn | `claim-failed` of a claim that would have waited; `connect-failed`, `health-check-failed`, `recycle-failed`, `claim-acquire-failed`, the first of each until that works again; `leak-suspected`; `policy-clamped`, `backend-repeated`, `recorder-stopped` |
+//! | info | `slot-set-offline` of a backend that failed, and `backend-online` of one that had failed or is new; `backend-added`, `backend-removed`, `leak-returned`, `terminated` |
+//! | debug | all of these that are not [news](Record::news); `connect-start`, `connect-done`, `rebalance-start`, `rebalance-done`, `policy-set`, `resolver-ended` |
 //! | trace | all else: each claim, each return, each change of a slot |
 //!
 //! So at "info" a healthy pool is silent, and an outage is told as a story. The fields, those that apply:
@@ -19,7 +19,8 @@
 //! | `pool` | the pool's name |
 //! | `claim`, `slot` | their numbers, as the probes give them |
 //! | `backend`, `name` | the backend's address, and its name |
-//! | `reason` | why something failed, how a slot changed, how many wait |
+//! | `reason` | why something failed, how a slot changed, what the policy is |
+//! | `waiting` | how many claims wait |
 //! | `took` | how long something took, or has been held, in seconds |
 //! | `claimed_at`, `backtrace` | where a connection was claimed that may have leaked |
 //!
@@ -105,8 +106,11 @@ pub struct Record {
     pub slot: Option<u64>,
     /// The backend, where one is concerned and known.
     pub backend: Option<Arc<Backend>>,
-    /// The first of its sort since things were otherwise. Says something only of [`Kind::ConnectFailed`], where it marks the
-    /// first failure since that backend last connected; elsewhere it is true.
+    /// Whether it was not to be expected. Of failures it marks the first: of [`Kind::ConnectFailed`], since that backend last connected;
+    /// of [`Kind::HealthCheckFailed`], [`Kind::RecycleFailed`] and [`Kind::ClaimAcquireFailed`], since a connection to it last proved to
+    /// work. Of [`Kind::SlotSetOffline`], that the last connection failed, and was not too old, or surplus, or kept by a
+    /// client; of [`Kind::BackendOnline`], that the backend had failed or is new. Of [`Kind::ClaimFailed`], that the claim would have waited. Elsewhere it
+    /// is true.
     pub news: bool,
     /// What else there is to say.
     pub detail: Detail,
@@ -279,6 +283,12 @@ impl Interest {
     #[inline]
     pub const fn contains(self, kind: Kind) -> bool {
         self.0 & kind.bit() != 0
+    }
+
+    /// Whether there is a kind in both sets.
+    #[inline]
+    pub const fn intersects(self, other: Self) -> bool {
+        self.0 & other.0 != 0
     }
 
     /// Whether there is no kind in the set.

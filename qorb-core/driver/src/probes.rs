@@ -187,7 +187,7 @@ fn fire_set<T: Teller>(teller: &T, event: &Event<'_>) {
                 has_unclaimed
             )));
         }
-        Event::SetOffline { backend } => {
+        Event::SetOffline { backend, .. } => {
             probes::slot__set__offline!(|| seldom(move || (teller.name(), backend.to_string())));
         }
         Event::SlotStateChange {

@@ -155,7 +155,7 @@ pub struct Failure {
     /// What was tried.
     pub what: Trouble,
     /// The words that came with it, the first of them if they were very many.
-    pub reason: Box<str>,
+    pub reason: Arc<str>,
     /// How long ago it was.
     #[cfg_attr(feature = "serde", serde(serialize_with = "json::seconds"))]
     pub ago: Duration,

@@ -17,6 +17,9 @@ pub(crate) struct Times {
     /// By the backend's number. Removed with it, so there are as many as there are backends.
     #[cfg(feature = "histograms")]
     backends: std::collections::BTreeMap<u16, Arc<BackendTimes>>,
+    /// What is measured of one that was never connected to.
+    #[cfg(feature = "histograms")]
+    nothing: Arc<BackendTimes>,
 }
 
 impl Times {
@@ -73,7 +76,7 @@ impl Times {
 
     /// What was measured of one backend.
     pub(crate) fn of(&self, number: u16) -> Arc<BackendTimes> {
-        self.backends.get(&number).cloned().unwrap_or_default()
+        Arc::clone(self.backends.get(&number).unwrap_or(&self.nothing))
     }
 }
 

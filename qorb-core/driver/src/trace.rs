@@ -50,55 +50,70 @@ pub(crate) fn wants_spans() -> bool {
     LevelFilter::current() >= LevelFilter::DEBUG
 }
 
+/// A span, which is somebody else's code: its panics end nothing here.
+pub(crate) struct TameSpan(Option<Span>);
+
+impl TameSpan {
+    fn new(span: impl FnOnce() -> Span) -> Self {
+        Self(caught(span).ok().filter(|span| !span.is_disabled()))
+    }
+
+    /// Whether nobody wants it.
+    pub(crate) fn is_disabled(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Runs the closure within the span.
+    pub(crate) fn inside<T>(&self, f: impl FnOnce() -> T) -> T {
+        let Some(span) = &self.0 else {
+            return f();
+        };
+        let entered: Option<Entered<'_>> = caught(|| span.enter()).ok();
+        let result = f();
+        quietly(|| drop(entered));
+        result
+    }
+
+    /// Runs the future within the span.
+    pub(crate) async fn within<F: Future>(self, future: F) -> F::Output {
+        let mut future = pin!(future);
+        poll_fn(|cx| self.inside(|| future.as_mut().poll(cx))).await
+    }
+}
+
+impl Drop for TameSpan {
+    fn drop(&mut self) {
+        let span = self.0.take();
+        quietly(|| drop(span));
+    }
+}
+
 /// A claim's span. What caused it is whatever asks for the connection.
 #[cold]
-pub(crate) fn claim_span(pool: &str) -> Span {
-    made(|| debug_span!(target: "qorb", "claim", pool))
+pub(crate) fn claim_span(pool: &str) -> TameSpan {
+    TameSpan::new(|| debug_span!(target: "qorb", "claim", pool))
 }
 
 /// A span for what is done with a backend. It has no parent: who happened to cause it need not be who profits.
-pub(crate) fn work_span(what: Attempt, pool: &str, slot: u64, backend: &Backend) -> Span {
-    let (name, address) = (backend.name.as_str(), tracing::field::display(backend));
+pub(crate) fn work_span(what: Attempt, pool: &str, slot: u64, backend: &Backend) -> TameSpan {
     // The macro wants each name as a constant.
-    made(|| match what {
-        Attempt::Connect => {
-            debug_span!(target: "qorb", parent: None, "connect", pool, slot, backend = address, name)
-        }
-        Attempt::Check => {
-            debug_span!(target: "qorb", parent: None, "check", pool, slot, backend = address, name)
-        }
-        Attempt::Acquire => {
-            debug_span!(target: "qorb", parent: None, "acquire", pool, slot, backend = address, name)
-        }
-        Attempt::Recycle => {
-            debug_span!(target: "qorb", parent: None, "recycle", pool, slot, backend = address, name)
-        }
-        Attempt::Close => {
-            debug_span!(target: "qorb", parent: None, "close", pool, slot, backend = address, name)
-        }
+    TameSpan::new(|| match what {
+        Attempt::Connect => span_as!("connect", pool, slot, backend),
+        Attempt::Check => span_as!("check", pool, slot, backend),
+        Attempt::Acquire => span_as!("acquire", pool, slot, backend),
+        Attempt::Recycle => span_as!("recycle", pool, slot, backend),
+        Attempt::Close => span_as!("close", pool, slot, backend),
     })
 }
 
-/// Runs the future within the span.
-pub(crate) async fn within<F: Future>(span: Span, future: F) -> F::Output {
-    let mut future = pin!(future);
-    let result = poll_fn(|cx| inside(&span, || future.as_mut().poll(cx))).await;
-    quietly(|| drop(span));
-    result
+macro_rules! span_as {
+    ($name:literal, $pool:expr, $slot:expr, $backend:expr) => {{
+        let (pool, slot, backend) = ($pool, $slot, $backend);
+        let name = backend.name.as_str();
+        debug_span!(target: "qorb", parent: None, $name, pool, slot, backend = %backend, name)
+    }};
 }
-
-/// Runs the closure within the span.
-pub(crate) fn inside<T>(span: &Span, f: impl FnOnce() -> T) -> T {
-    let entered: Option<Entered<'_>> = caught(|| span.enter()).ok();
-    let result = f();
-    quietly(|| drop(entered));
-    result
-}
-
-/// Spans are somebody else's code, whose panics end nothing here.
-fn made(span: impl FnOnce() -> Span) -> Span {
-    caught(span).unwrap_or_else(|_| Span::none())
-}
+use span_as;
 
 macro_rules! emit_as {
     ($level:expr, $pool:expr, $record:expr) => {{
@@ -116,6 +131,7 @@ macro_rules! emit_as {
             took = took_of(record),
             claimed_at = leak.and_then(|leak| leak.claimed_at).map(tracing::field::display),
             backtrace = leak.and_then(|leak| leak.backtrace.as_deref()).map(tracing::field::display),
+            waiting = waiting_of(record),
             reason = reason_of(record),
             "{}",
             record.kind
@@ -126,7 +142,7 @@ use emit_as;
 
 fn level_of(record: &Record) -> Level {
     match record.kind {
-        Kind::ConnectFailed if !record.news => Level::DEBUG,
+        kind if !record.news && INFOS.contains(kind) => Level::DEBUG,
         kind if ERRORS.contains(kind) => Level::ERROR,
         kind if WARNINGS.contains(kind) => Level::WARN,
         kind if INFOS.contains(kind) => Level::INFO,
@@ -151,9 +167,16 @@ fn took_of(record: &Record) -> Option<f64> {
     }
 }
 
+fn waiting_of(record: &Record) -> Option<usize> {
+    match record.detail {
+        Detail::Waiting(waiting) => Some(waiting),
+        _ => None,
+    }
+}
+
 fn reason_of(record: &Record) -> Option<tracing::field::DisplayValue<Reason<'_>>> {
     match &record.detail {
-        Detail::None | Detail::Took(_) | Detail::Leak(_) => None,
+        Detail::None | Detail::Took(_) | Detail::Waiting(_) | Detail::Leak(_) => None,
         Detail::Reason(words) if words.is_empty() => None,
         detail => Some(tracing::field::display(Reason(detail))),
     }
@@ -164,13 +187,12 @@ struct Reason<'a>(&'a Detail);
 impl fmt::Display for Reason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Detail::None | Detail::Took(_) | Detail::Leak(_) => Ok(()),
+            Detail::None | Detail::Took(_) | Detail::Waiting(_) | Detail::Leak(_) => Ok(()),
             Detail::Reason(words) => f.write_str(words),
             Detail::Refusal(refusal) => write!(f, "{refusal:?}"),
             Detail::Change { old, new, .. } => write!(f, "{old} to {new}"),
             Detail::HasUnclaimed(true) => f.write_str("has unclaimed slots"),
             Detail::HasUnclaimed(false) => f.write_str("has no unclaimed slot"),
-            Detail::Waiting(waiting) => write!(f, "{waiting} wait"),
             Detail::Policy(policy) => write!(f, "{policy:?}"),
         }
     }
@@ -178,6 +200,9 @@ impl fmt::Display for Reason<'_> {
 
 const ERRORS: Interest = Interest::NONE.with(Kind::ResolverPanicked);
 const WARNINGS: Interest = ERRORS
+    .with(Kind::ClaimAcquireFailed)
+    .with(Kind::HealthCheckFailed)
+    .with(Kind::RecycleFailed)
     .with(Kind::ClaimFailed)
     .with(Kind::ConnectFailed)
     .with(Kind::PolicyClamped)
@@ -192,11 +217,8 @@ const INFOS: Interest = WARNINGS
     .with(Kind::LeakReturned)
     .with(Kind::Terminated);
 const DEBUGS: Interest = INFOS
-    .with(Kind::ClaimAcquireFailed)
     .with(Kind::ConnectStart)
     .with(Kind::ConnectDone)
-    .with(Kind::HealthCheckFailed)
-    .with(Kind::RecycleFailed)
     .with(Kind::PolicySet)
     .with(Kind::ResolverEnded)
     .with(Kind::RebalanceStart)

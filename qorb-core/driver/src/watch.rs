@@ -7,6 +7,7 @@
 )]
 
 use qorb_core::event::{Event, Observer};
+use qorb_core::io::Refusal;
 use qorb_core::policy::Policy;
 
 use crate::backend::Backend;
@@ -105,17 +106,15 @@ impl Audience {
     fn tell_if(&self, interest: Interest, event: &Event<'_>) {
         #[cfg(feature = "probes")]
         probes::fire(self, event);
-        if !interest.is_empty() {
+        if interest.intersects(kinds_of(event)) {
             // A copy, so that the event itself need not lie in memory.
-            self.deliver_if(interest, &{ *event });
+            self.deliver_now(&{ *event });
         }
     }
 
     #[cold]
-    fn deliver_if(&self, interest: Interest, event: &Event<'_>) {
-        if interest.contains(kind_of(event)) {
-            self.deliver_one(&self.record(event, &Holders::default()));
-        }
+    fn deliver_now(&self, event: &Event<'_>) {
+        self.deliver_one(&self.record(event, &Holders::default()));
     }
 
     /// Tells of something that the machine knows nothing of.
@@ -211,7 +210,7 @@ impl Observer for Watch<'_> {
         #[cfg(feature = "probes")]
         probes::fire(self, event);
         self.times.take_note(event);
-        if !self.interest.is_empty() {
+        if self.interest.intersects(kinds_of(event)) {
             let audience = self.audience;
             // A copy, so that the event itself need not lie in memory.
             self.log
@@ -279,6 +278,7 @@ impl Log {
 }
 
 /// What an event is told as besides, where it is a special case of its kind.
+#[inline(always)]
 fn more_precisely(event: &Event<'_>) -> Option<Kind> {
     match event {
         Event::SetOnline { news: true, .. } => Some(Kind::BackendOnline),
@@ -289,6 +289,14 @@ fn more_precisely(event: &Event<'_>) -> Option<Kind> {
     }
 }
 
+/// All that an event is told as. Which event it is, is known where it happens, and so is this.
+#[inline(always)]
+fn kinds_of(event: &Event<'_>) -> Interest {
+    let kind = Interest::from(kind_of(event));
+    more_precisely(event).map_or(kind, |more| kind.with(more))
+}
+
+#[inline(always)]
 fn kind_of(event: &Event<'_>) -> Kind {
     match event {
         Event::ClaimStart { .. } => Kind::ClaimStart,
@@ -325,6 +333,7 @@ fn kind_of(event: &Event<'_>) -> Kind {
         Event::Held { .. } => Kind::Held,
         Event::LeakSuspected { .. } => Kind::LeakSuspected,
         Event::LeakReturned { .. } => Kind::LeakReturned,
+        Event::PolicyChanged { .. } => Kind::PolicySet,
         Event::Terminated => Kind::Terminated,
         _ => Kind::Other,
     }
@@ -376,7 +385,7 @@ fn parts_of<'a>(event: &Event<'a>) -> Parts<'a> {
         | Event::RecycleDone { slot }
         | Event::Held { slot, .. } => (None, Some(slot), None),
         Event::SetOnline { backend, .. }
-        | Event::SetOffline { backend }
+        | Event::SetOffline { backend, .. }
         | Event::BackendAdded { backend, .. }
         | Event::BackendRemoved { backend, .. }
         | Event::BackendRepeated { backend } => (None, None, Some(backend)),
@@ -408,13 +417,30 @@ fn detail_of(event: &Event<'_>) -> Detail {
         | Event::Waited { waited: time, .. }
         | Event::Held { held: time, .. } => Detail::Took(time),
         Event::Waiting { waiting } => Detail::Waiting(waiting),
+        Event::PolicyChanged { policy } => Detail::Policy(Box::new(policy.clone())),
         _ => Detail::None,
     }
 }
 
-const fn is_news(event: &Event<'_>) -> bool {
+/// Whether this is not what was to be expected: the first of its sort since things were otherwise, and nobody's own doing.
+fn is_news(event: &Event<'_>) -> bool {
     match *event {
-        Event::ConnectFailed { news, .. } | Event::SetOnline { news, .. } => news,
+        Event::ConnectFailed { news, .. }
+        | Event::CheckFailed { news, .. }
+        | Event::RecycleFailed { news, .. }
+        | Event::ClaimAcquireFailed { news, .. } => news,
+        Event::SetOnline { news, again, .. } => news && !again,
+        Event::SetOffline { failed, .. } => failed,
+        // One that would not wait has only asked.
+        Event::ClaimFailed {
+            refusal, timed_out, ..
+        } => {
+            let turned_away = matches!(
+                refusal,
+                Refusal::QueueFull | Refusal::Overloaded | Refusal::Terminated
+            );
+            timed_out || turned_away
+        }
         _ => true,
     }
 }

@@ -375,13 +375,13 @@ fn the_page_says_what_there_is_who_holds_it_and_what_to_look_into() {
             "  connections: 2 opened, 0 closed; 0 connects failed, 0 checks failed".to_owned(),
             "  online     127.0.0.1:1: 2 of 2 connected, 2 held".to_owned(),
             format!("  2 held, claimed at {}:{line}:54, the longest for 1.50 s", file!()),
-            "  → claims wait since all slots there may be are taken: see who holds them, or raise max_slots (2)".to_owned(),
+            "  → claims wait since all slots there may be are taken: see who holds 2 of 2, or raise max_slots".to_owned(),
         ]
     );
     bench.rt.advance(millis(500));
     assert_eq!(
         page().last().unwrap(),
-        "  → a connection has been held for 2.00 s, which is longer than leak_after (2.00 s): see who holds, above"
+        "  → a connection has been held for 2.00 s, longer than leak_after lets: see who holds, above"
     );
     bench.lab.always(Step::Connect, Do::Fail);
     one.discard();

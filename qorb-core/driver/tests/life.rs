@@ -276,9 +276,9 @@ fn a_pool_describes_itself_on_a_short_page() {
     let page = format!("{:#?}", bench.pool);
     for part in [
         "bench",
-        "connected: 2",
-        "127.0.0.1:1000 online",
-        "max_slots: 2",
+        ": 2 connections (0 held, 2 idle",
+        "online     127.0.0.1:1000: 2 of 2 connected",
+        "2 of 2 slots",
     ] {
         assert!(page.contains(part), "{part} is missing in: {page}");
     }

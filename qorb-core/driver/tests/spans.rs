@@ -21,6 +21,37 @@ use tracing::{Event, Metadata, Subscriber, info_span};
 /// Keeps the spans there have been, and each event with the spans it lies in.
 struct Nest(LevelFilter, Arc<Mutex<Seen>>);
 
+/// Panics at whatever it is told of spans.
+struct Furious;
+
+impl Subscriber for Furious {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, _: &Event<'_>) {}
+
+    fn enter(&self, _: &Id) {
+        panic!("enter")
+    }
+
+    fn exit(&self, _: &Id) {
+        panic!("exit")
+    }
+
+    fn try_close(&self, _: Id) -> bool {
+        panic!("close")
+    }
+}
+
 #[derive(Default)]
 struct Seen {
     /// By number, from 1.
@@ -213,5 +244,32 @@ fn at_info_there_are_no_spans() {
         drop(now(bench.pool.claim()).unwrap());
         bench.rt.advance(secs(60));
         assert!(seen.lock().unwrap().spans.is_empty());
+    });
+}
+
+#[test]
+fn a_subscriber_that_panics_at_spans_stops_nothing() {
+    tracing::subscriber::with_default(Furious, || {
+        let bench = Bench::ready(Hooks::ALL, slots(2));
+        drop(now(bench.pool.claim()).unwrap());
+        bench.rt.advance(secs(60));
+        assert_eq!(bench.pool.stats().totals.connect_failures, 0);
+        bench.lab.always(Step::Connect, Do::Hang);
+        now(bench.pool.claim()).unwrap().discard();
+        bench.rt.advance(secs(1));
+        // A connect is under way, and is dropped with its runtime.
+        bench.rt.shut_down();
+        bench.check();
+    });
+}
+
+#[test]
+fn work_that_is_dropped_with_its_runtime_ends_its_span() {
+    watch(LevelFilter::DEBUG, |seen| {
+        let bench = Bench::fresh(Hooks::NONE, slots(1));
+        bench.lab.always(Step::Connect, Do::Hang);
+        bench.rt.run();
+        assert_eq!(seen.lock().unwrap().open(), ["connect"]);
+        bench.rt.shut_down();
     });
 }

@@ -149,6 +149,64 @@ fn serve_a_queue(bench: &Bench, length: usize) -> [u64; 4] {
 }
 
 #[test]
+fn with_claims_waiting_and_holds_timed_it_is_the_same_but_for_looks_at_the_clock() {
+    let bench = Bench::ready(Hooks::NONE, slots(1));
+    let policy = Policy {
+        timed: true,
+        leak_after: Some(secs(36_000)),
+        ..patient()
+    };
+    bench.pool.set_policy(policy).unwrap();
+    for length in [2, 100] {
+        bench.rt.run();
+        serve_a_queue(&bench, length);
+    }
+    for length in [100, 10, 100] {
+        bench.rt.run();
+        let [allocations, wakes, clock_reads, _] = serve_a_queue(&bench, length);
+        // Statistics are taken once.
+        assert_eq!((allocations, wakes), (1, 0), "a queue of {length}");
+        assert_eq!(clock_reads, 1 + 2 * length as u64);
+    }
+    bench.check();
+}
+
+/// Asks for spans, but for none of ours.
+#[cfg(feature = "tracing")]
+struct Elsewhere;
+
+#[cfg(feature = "tracing")]
+impl tracing::Subscriber for Elsewhere {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target() != "qorb"
+    }
+
+    fn max_level_hint(&self) -> Option<tracing::level_filters::LevelFilter> {
+        Some(tracing::level_filters::LevelFilter::DEBUG)
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::Id {
+        tracing::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::Id, _: &tracing::Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {}
+
+    fn enter(&self, _: &tracing::Id) {}
+
+    fn exit(&self, _: &tracing::Id) {}
+}
+
+#[cfg(feature = "tracing")]
+#[test]
+fn with_a_subscriber_who_wants_to_know_of_others() {
+    tracing::subscriber::with_default(Elsewhere, || assert_steady(Hooks::NONE));
+}
+
+#[test]
 fn with_claims_waiting_only_the_first_growth_of_the_queue_allocates() {
     let bench = Bench::ready(Hooks::NONE, slots(1));
     bench.pool.set_policy(patient()).unwrap();

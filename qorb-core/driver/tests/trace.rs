@@ -48,7 +48,7 @@ fn at_info_a_healthy_pool_is_silent_and_an_outage_is_a_story() {
             .lab
             .script(Step::Connect, [Do::Fail, Do::Fail, Do::Fail]);
         now(bench.pool.claim()).unwrap().discard();
-        assert!(now(bench.pool.try_claim()).is_err());
+        assert!(now(bench.pool.claim_within(secs(0))).is_err());
         bench.rt.advance(secs(1));
         let told = std::mem::take(&mut *lines.lock().unwrap());
         assert_eq!(
@@ -103,6 +103,69 @@ fn a_connection_that_is_held_for_too_long_is_a_warning_with_where_it_was_claimed
             told,
             [format!(
                 "WARN message=leak-suspected {at} took=2.0 claimed_at={file}:{line}:47"
+            )]
+        );
+    });
+}
+
+#[test]
+fn at_info_what_a_pool_does_of_itself_is_not_told() {
+    let lines: Arc<Mutex<Vec<String>>> = Arc::default();
+    tracing::subscriber::with_default(up_to(LevelFilter::INFO, &lines), || {
+        let mut policy = slots(1);
+        policy.set_config.max_lifetime = secs(60);
+        let bench = Bench::ready(Hooks::NONE, policy);
+        lines.lock().unwrap().clear();
+        bench.rt.advance(secs(600));
+        assert!(bench.lab.opened() > 5, "connections grow old");
+        let handle = now(bench.pool.claim()).unwrap();
+        assert!(now(bench.pool.try_claim()).is_err());
+        drop(handle.detach());
+        bench.rt.advance(secs(1));
+        assert_eq!(*lines.lock().unwrap(), [""; 0]);
+    });
+}
+
+#[test]
+fn a_backend_whose_connections_are_no_good_is_told_of_with_the_reason_and_once() {
+    let lines: Arc<Mutex<Vec<String>>> = Arc::default();
+    tracing::subscriber::with_default(up_to(LevelFilter::WARN, &lines), || {
+        let hooks = Hooks {
+            is_valid: true,
+            on_acquire: true,
+            ..Hooks::NONE
+        };
+        let bench = Bench::ready(hooks, slots(1));
+        let at = r#"pool="bench" backend=127.0.0.1:1000 name="127.0.0.1:1000""#;
+        let take = || std::mem::take(&mut *lines.lock().unwrap());
+        bench.lab.always(Step::Acquire, Do::Fail);
+        for _ in 0..3 {
+            let mut claim = common::drive(bench.pool.claim_within(secs(1)));
+            claim.pending();
+            bench.rt.advance(secs(1));
+            assert!(claim.done().is_err());
+        }
+        assert!(bench.lab.count(Step::Acquire) >= 3);
+        let refused = r#"WARN message=claim-failed pool="bench" reason=AcquireFailed"#;
+        assert_eq!(
+            take(),
+            [
+                &format!("WARN message=claim-acquire-failed {at} reason=Acquire was told to fail"),
+                refused,
+                refused,
+                refused,
+            ]
+        );
+        bench.lab.always(Step::Acquire, Do::Succeed);
+        bench.rt.advance(secs(60));
+        drop(now(bench.pool.claim()).unwrap());
+        bench.lab.always(Step::Check, Do::Fail);
+        bench.rt.advance(secs(200));
+        assert!(bench.lab.count(Step::Check) > 1);
+        assert_eq!(
+            take(),
+            [format!(
+                "WARN message=health-check-failed {at} reason=Check was told to fail"
             )]
         );
     });

@@ -38,14 +38,14 @@ impl Machine {
 
     /// The list of slots that are held too long one day.
     fn audit_holds(&self) -> Result<(), AuditError> {
-        let listed = self.links.iter(&self.held);
+        let listed = self.links.iter(&self.watched);
         let strays = listed.filter(|&slot| self.slots[slot as usize].hold != Hold::Watched);
-        equal("strays in the list of held slots", &strays.count(), &0)?;
+        equal("strays in the list of watched slots", &strays.count(), &0)?;
         let watched = self.slots.iter();
         let watched = watched.filter(|(_, slot)| slot.hold == Hold::Watched);
-        equal("held slots", &self.held.len(), &watched.count())?;
-        let held = self.links.iter(&self.held);
-        let ordered = held.is_sorted_by_key(|slot| self.slots[slot as usize].since);
+        equal("watched slots", &self.watched.len(), &watched.count())?;
+        let listed = self.links.iter(&self.watched);
+        let ordered = listed.is_sorted_by_key(|slot| self.slots[slot as usize].since);
         holds(ordered, || {
             String::from("what is held does not lie in the order of time")
         })?;

@@ -229,7 +229,7 @@ impl Machine {
         for book in [&self.marked, &self.on_trial, &self.released, &self.probing] {
             form.indices(book.iter().copied());
         }
-        form.indices(self.links.iter(&self.held));
+        form.indices(self.links.iter(&self.watched));
         // Whose turn is when, each set's own due time says but for the order of those that are long past.
         form.indices(self.turns.iter().map(|&(_, set)| set));
         self.memory.write(self.now, form);
@@ -444,7 +444,9 @@ mod tests {
             it.slots[0].expires_at = Some(soon(it)).into();
         }),
         ("a hold", |it| it.slots[0].hold = Hold::Overdue),
-        ("who is watched", |it| it.links.push_back(&mut it.held, 0)),
+        ("who is watched", |it| {
+            it.links.push_back(&mut it.watched, 0);
+        }),
         ("a holder", |it| it.slots[0].holder = 0),
         ("which slot came first", |it| {
             let (one, other) = (it.slots[0].number, it.slots[2].number);

@@ -62,6 +62,7 @@ impl Machine {
         let timed = expired
             || self.is_unwanted(index)
             || self.exceeds_caps(set)
+            || self.times_holds()
             || (self.policy.codel.is_some() && self.queue.waiting() > 0);
         if timed {
             return Next::Timed;
@@ -559,6 +560,7 @@ impl Machine {
             slot: slot.number,
             backend: &self.sets[slot.set as usize].backend,
             reason,
+            news: self.is_first_break(index),
         });
     }
 }

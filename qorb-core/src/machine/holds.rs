@@ -19,7 +19,7 @@ use crate::time::Instant;
 /// A connection that a client holds, or that is being prepared for one.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct Held<'a> {
+pub struct Holding<'a> {
     /// Its slot.
     pub id: SlotId,
     /// The slot's number, as the probes give it.
@@ -40,10 +40,10 @@ impl Machine {
     }
 
     /// What clients hold at `now`. In time proportional to the number of slots.
-    pub fn holds_at(&self, now: Instant) -> impl Iterator<Item = Held<'_>> {
+    pub fn holds_at(&self, now: Instant) -> impl Iterator<Item = Holding<'_>> {
         let held = self.slots.iter();
         let held = held.filter(|(_, slot)| slot.phase == Phase::Claimed);
-        held.map(move |(index, slot)| Held {
+        held.map(move |(index, slot)| Holding {
             id: self.id(index as u32),
             slot: slot.number,
             backend: &self.sets[slot.set as usize].backend,
@@ -54,7 +54,7 @@ impl Machine {
     /// When the first client will have held a connection for too long, and which.
     #[inline]
     pub(super) fn first_overdue(&self) -> Option<(Instant, u32)> {
-        let first = self.held.first()?;
+        let first = self.watched.first()?;
         let after = self.policy.leak_after?;
         let at = self.slots[first as usize].since.after(after)?;
         Some((at, first))
@@ -73,9 +73,14 @@ impl Machine {
         slot.since = self.now;
         slot.hold = Hold::Timed;
         if self.policy.leak_after.is_some() && !self.terminated {
-            slot.hold = Hold::Watched;
-            self.links.push_back(&mut self.held, index);
+            self.watch_hold(index);
         }
+    }
+
+    /// What is watched has come in the order of time.
+    fn watch_hold(&mut self, index: u32) {
+        self.slots[index as usize].hold = Hold::Watched;
+        self.links.push_back(&mut self.watched, index);
     }
 
     /// A claim was given a slot, having come for it at that time.
@@ -100,7 +105,7 @@ impl Machine {
         let (slot, held) = (entry.number, self.now.since(entry.since));
         match mem::replace(&mut entry.hold, Hold::Free) {
             Hold::Free | Hold::Timed => {}
-            Hold::Watched => self.links.remove(&mut self.held, index),
+            Hold::Watched => self.links.remove(&mut self.watched, index),
             Hold::Overdue => {
                 let (slot, backend) = self.names(index);
                 let id = self.id(index);
@@ -119,7 +124,7 @@ impl Machine {
 
     /// A client has held a slot for so long that it may have forgotten it.
     pub(super) fn suspect(&mut self, now: Instant, index: u32, observer: &mut impl Observer) {
-        self.links.remove(&mut self.held, index);
+        self.links.remove(&mut self.watched, index);
         self.slots[index as usize].hold = Hold::Overdue;
         let (slot, backend) = self.names(index);
         observer.observe(&Event::LeakSuspected {
@@ -130,16 +135,22 @@ impl Machine {
         });
     }
 
-    /// Another policy holds. What is held already counts from now where it was not watched before.
+    /// Another policy holds. Of what clients have had before anybody asked for how long, that is counted from now.
     pub(super) fn watch_holds(&mut self, before: Option<Duration>) {
         match (before, self.policy.leak_after) {
             (None, Some(_)) => {
-                let held = self.slots.iter();
+                let held = self.slots.iter_mut();
                 let held = held.filter(|(_, slot)| slot.phase == Phase::Claimed);
-                let unwatched = held.filter(|(_, slot)| slot.hold != Hold::Overdue);
-                let unwatched: Vec<u32> = unwatched.map(|(index, _)| index as u32).collect();
-                for index in unwatched {
-                    self.time_hold(index);
+                let mut unwatched = Vec::new();
+                for (index, slot) in held.filter(|(_, slot)| slot.hold != Hold::Overdue) {
+                    if slot.hold == Hold::Free {
+                        slot.since = self.now;
+                    }
+                    unwatched.push((slot.since, index as u32));
+                }
+                unwatched.sort_unstable();
+                for (_, index) in unwatched {
+                    self.watch_hold(index);
                 }
             }
             (Some(_), None) => self.watch_no_more(),
@@ -149,10 +160,10 @@ impl Machine {
 
     /// What is overdue already is still to be told of when it comes back.
     pub(super) fn watch_no_more(&mut self) {
-        let held: Vec<u32> = self.links.iter(&self.held).collect();
+        let held: Vec<u32> = self.links.iter(&self.watched).collect();
         for index in held {
             self.slots[index as usize].hold = Hold::Timed;
         }
-        self.held = List::EMPTY;
+        self.watched = List::EMPTY;
     }
 }

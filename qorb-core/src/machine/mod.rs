@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `claims.rs` | a claim's way, from asking to having |
 //! | `slots.rs` | a slot's way, from connecting to its end |
+//! | `closing.rs` | how connections end, and what for |
 //! | `age.rs` | checks, proof and old age of connections |
 //! | `holds.rs` | who holds a connection for too long |
 //! | `sizing.rs` | how many slots there are, and where |
@@ -21,6 +22,7 @@ mod audit;
 #[cfg(feature = "sim")]
 pub(crate) mod canon;
 mod claims;
+mod closing;
 mod holds;
 mod probes;
 mod sizing;
@@ -55,7 +57,7 @@ use crate::timers::Timers;
 use update::Update;
 
 pub use audit::AuditError;
-pub use holds::Held;
+pub use holds::Holding;
 
 /// A pool's mind. It owns no connection, reads no clock and never waits; whoever owns it tells it what
 /// happened and does what it says.
@@ -112,7 +114,7 @@ pub struct Machine {
     /// Links of all sets' lists of idle slots, and of that of those which are held.
     links: Links,
     /// Slots whose clients are watched, in the order in which they were claimed.
-    held: List,
+    watched: List,
     slot_timers: Timers,
     /// Slots whose connection is told goodbye.
     closing: usize,
@@ -189,7 +191,7 @@ impl Machine {
             now,
             slots: Slab::new(),
             links: Links::default(),
-            held: List::EMPTY,
+            watched: List::EMPTY,
             slot_timers: Timers::default(),
             closing: 0,
             sets: Slab::new(),

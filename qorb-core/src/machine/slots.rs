@@ -278,6 +278,7 @@ impl Machine {
             slot,
             backend,
             reason,
+            news: self.is_first_break(index),
         });
         self.totals.check_failures += 1;
         self.fail(now, index, Trouble::Check, reason, observer);
@@ -295,6 +296,7 @@ impl Machine {
             slot,
             backend,
             reason,
+            news: self.is_first_break(index),
         });
         self.fail(now, index, Trouble::Recycle, reason, observer);
     }
@@ -357,6 +359,12 @@ impl Machine {
         self.end(index, Closing::Abandoned, observer);
     }
 
+    /// Whether no connection to the slot's backend has broken since one last proved to work.
+    pub(super) fn is_first_break(&self, index: u32) -> bool {
+        let set = self.slots[index as usize].set;
+        self.sets[set as usize].breaks_in_row == 0
+    }
+
     /// A connection that nobody uses: it goes to who waits, or rests until it is claimed or checked, or is closed because
     /// it is too old or its slot no longer wanted. Where the slot is missed, another takes its place.
     fn rest(&mut self, now: Instant, index: u32, observer: &mut impl Observer) {
@@ -406,79 +414,19 @@ impl Machine {
                 slot,
                 backend,
                 reason,
+                news: false,
             },
             _ => Event::RecycleFailed {
                 slot,
                 backend,
                 reason,
+                news: false,
             },
         });
     }
 
-    /// Closes a connection that nobody uses, with a goodbye if the connector has one to say.
-    fn close(&mut self, now: Instant, index: u32, observer: &mut impl Observer) {
-        let why = self.why(now, index);
-        if !self.hooks.close {
-            let slot = self.id(index);
-            self.outputs.push_back(Output::Close { slot, job: None });
-            let set = self.slots[index as usize].set;
-            self.end(index, why, observer);
-            self.hope(now, set, observer);
-            return;
-        }
-        self.shift(index, Phase::Closing, observer);
-        self.discount(index);
-        self.closing += 1;
-        self.slots[index as usize].why = why;
-        let job = self.start_job(now, index, self.policy.set_config.health_check_timeout);
-        let slot = job.slot;
-        let job = Some(job);
-        self.outputs.push_back(Output::Close { slot, job });
-        self.take_stock(self.slots[index as usize].set);
-    }
-
-    /// Why a connection is closed that works: it is too old, or not wanted any more.
-    fn why(&self, now: Instant, index: u32) -> Closing {
-        let set = self.slots[index as usize].set;
-        if self.terminated {
-            Closing::Terminated
-        } else if self.sets[set as usize].standing == Standing::Draining {
-            Closing::Removed
-        } else if self.is_too_old(now, index) {
-            Closing::Expired
-        } else {
-            Closing::Surplus
-        }
-    }
-
-    fn count_closed(&mut self, index: u32, why: Closing) {
-        self.totals.closed += 1;
-        self.closed.count(why);
-        let set = self.slots[index as usize].set;
-        self.sets[set as usize].history.closed.count(why);
-    }
-
-    /// Ends a slot that has no connection any more, and may never have had one.
-    fn end(&mut self, index: u32, why: Closing, observer: &mut impl Observer) {
-        if self.slots[index as usize].phase.state().is_connected() {
-            self.count_closed(index, why);
-        }
-        self.shift(index, Phase::Closing, observer);
-        self.discount(index);
-        self.forget(index);
-    }
-
-    /// Ends a slot whose goodbye is over.
-    fn free(&mut self, now: Instant, index: u32, observer: &mut impl Observer) {
-        self.closing -= 1;
-        self.count_closed(index, self.slots[index as usize].why);
-        let set = self.slots[index as usize].set;
-        self.forget(index);
-        self.hope(now, set, observer);
-    }
-
     /// Takes a slot that has ended out of all books.
-    fn forget(&mut self, index: u32) {
+    pub(super) fn forget(&mut self, index: u32) {
         self.slot_timers.disarm(index);
         let Slot { set, place, .. } = self.slots.remove(index as usize);
         let slots = &mut self.sets[set as usize].slots;
@@ -498,7 +446,7 @@ impl Machine {
     }
 
     /// A slot no longer counts towards its backend's share.
-    fn discount(&mut self, index: u32) {
+    pub(super) fn discount(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
         if !mem::replace(&mut slot.surplus, true) {
             self.sets[slot.set as usize].live -= 1;
@@ -533,6 +481,7 @@ impl Machine {
             self.leaving -= 1;
         }
         let was_online = set.is_online();
+        let failed = phase == Phase::BackingOff;
         let had_unclaimed = set.stats.unclaimed_slots > 0;
         set.stats.leave(old);
         set.stats.enter(new);
@@ -549,13 +498,19 @@ impl Machine {
         let has_unclaimed = set.stats.unclaimed_slots > 0;
         let is_online = set.is_online();
         if is_online && (!was_online || had_unclaimed != has_unclaimed) {
+            let again = !was_online && !set.history.dark;
             observer.observe(&Event::SetOnline {
                 backend,
                 has_unclaimed,
                 news: !was_online,
+                again,
             });
+            if !was_online {
+                set.history.dark = false;
+            }
         } else if was_online && !is_online {
-            observer.observe(&Event::SetOffline { backend });
+            observer.observe(&Event::SetOffline { backend, failed });
+            set.history.dark = failed;
         }
     }
 
@@ -575,7 +530,7 @@ impl Machine {
     }
 
     /// Stops the slot's present piece of work.
-    fn abort(&mut self, index: u32, why: Abort) {
+    pub(super) fn abort(&mut self, index: u32, why: Abort) {
         debug_assert!(self.slots[index as usize].phase.has_job());
         let job = self.present_job(index);
         self.outputs.push_back(Output::Abort { job, why });

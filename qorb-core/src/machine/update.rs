@@ -260,6 +260,8 @@ impl Machine {
         }
         let leak_after = self.policy.leak_after;
         self.policy = policy;
+        let policy = &self.policy;
+        observer.observe(&Event::PolicyChanged { policy });
         self.watch_holds(leak_after);
         // Else the first backend that may have more would be dealt all that was wanted under the old policy.
         let demand = self.demand();

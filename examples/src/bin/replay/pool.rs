@@ -86,7 +86,7 @@ fn words(event: &Event<'_>) -> Option<String> {
             news: true,
             ..
         } => format!("{backend} is online"),
-        Event::SetOffline { backend } => format!("{backend} has no connection any more"),
+        Event::SetOffline { backend, .. } => format!("{backend} has no connection any more"),
         Event::BackendAdded { backend, .. } => format!("{backend} ({}) has come", backend.name),
         Event::BackendRemoved { backend, .. } => format!("{backend} ({}) has gone", backend.name),
         Event::BackendRepeated { backend } => format!("{backend} is named twice"),

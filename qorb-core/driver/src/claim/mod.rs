@@ -15,14 +15,14 @@ use qorb_core::io::{Grant, Patience, Refusal, Returned, Ticket};
 use crate::backend::{Connection, Error as BackendError};
 use crate::holders::Caller;
 use crate::inbox::{Granted, Queued};
-#[cfg(feature = "tracing")]
-use crate::panics::quietly;
 use crate::pool::claims::Admitted;
 use crate::pool::shared::Shared;
 use crate::pool::{Error, LastFailure, Pool};
 use crate::runtime::Runtime;
 use crate::seat::{Hook, Seat};
 use crate::sync::Arc;
+#[cfg(feature = "tracing")]
+use crate::trace::{TameSpan, claim_span, wants_spans};
 
 pub use handle::Handle;
 
@@ -48,17 +48,7 @@ struct Aside {
     /// From where it was asked for.
     backtrace: Option<Arc<Backtrace>>,
     #[cfg(feature = "tracing")]
-    span: Option<tracing::Span>,
-}
-
-/// A span is somebody else's code.
-#[cfg(feature = "tracing")]
-impl Drop for Aside {
-    fn drop(&mut self) {
-        if let Some(span) = self.span.take() {
-            quietly(|| drop(span));
-        }
-    }
+    span: Option<TameSpan>,
 }
 
 enum Stage<Conn> {
@@ -153,7 +143,7 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
     /// brought along.
     fn start_with_time(&mut self, cx: &mut Context<'_>) -> Poll<Result<Handle<Conn>, Error>> {
         let (shared, waker) = (self.shared(), cx.waker().clone());
-        if shared.backtraces {
+        if shared.wants_backtrace() {
             self.aside().backtrace = Some(Arc::new(Backtrace::force_capture()));
         }
         let admitted = shared.claim_or_wait(self.caller(), self.patience, waker);
@@ -348,7 +338,7 @@ impl<Conn: Connection, R: Runtime> Future for Claim<'_, Conn, R> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         #[cfg(feature = "tracing")]
-        if crate::trace::wants_spans() {
+        if wants_spans() {
             return this.poll_traced(cx);
         }
         this.poll_plainly(cx)
@@ -361,13 +351,11 @@ impl<Conn: Connection, R: Runtime> Claim<'_, Conn, R> {
     #[cold]
     fn poll_traced(&mut self, cx: &mut Context<'_>) -> Poll<Result<Handle<Conn>, Error>> {
         let pool = self.shared().audience.pool();
-        let span = self.aside().span.take();
-        let span = span.unwrap_or_else(|| crate::trace::claim_span(pool));
-        let polled = crate::trace::inside(&span, || self.poll_plainly(cx));
-        if polled.is_pending() {
+        let span = self.aside.as_mut().and_then(|aside| aside.span.take());
+        let span = span.unwrap_or_else(|| claim_span(pool));
+        let polled = span.inside(|| self.poll_plainly(cx));
+        if polled.is_pending() && !span.is_disabled() {
             self.aside().span = Some(span);
-        } else {
-            quietly(|| drop(span));
         }
         polled
     }
@@ -375,35 +363,34 @@ impl<Conn: Connection, R: Runtime> Claim<'_, Conn, R> {
     /// The common case is all that is here: a connection that is to be had at once and needs no long preparing.
     #[inline]
     fn poll_plainly(&mut self, cx: &mut Context<'_>) -> Poll<Result<Handle<Conn>, Error>> {
-        let this = self;
-        if !matches!(this.stage, Stage::New) {
-            return this.poll_on(cx);
+        if !matches!(self.stage, Stage::New) {
+            return self.poll_on(cx);
         }
-        let shared = this.shared();
+        let shared = self.shared();
         if shared.wants_time() {
-            return this.start_with_time(cx);
+            return self.start_with_time(cx);
         }
-        let (grant, mut seat) = match shared.claim_now(this.location) {
+        let (grant, mut seat) = match shared.claim_now(self.location) {
             Ok(granted) => granted,
             Err(ticket) => {
-                let step = this.start_waiting(ticket, cx);
-                return this.follow(step, cx);
+                let step = self.start_waiting(ticket, cx);
+                return self.follow(step, cx);
             }
         };
         if shared.hooks.on_acquire {
             let polled = shared.runtime.within(|| seat.poll_hook(Hook::Acquire, cx));
             if !matches!(polled, Poll::Ready(Ok(()))) {
-                this.stage = Stage::Preparing {
+                self.stage = Stage::Preparing {
                     grant,
                     seat,
                     queued: None,
                 };
-                let step = this.go_on(polled, cx);
-                return this.follow(step, cx);
+                let step = self.go_on(polled, cx);
+                return self.follow(step, cx);
             }
         }
-        this.stage = Stage::Done;
-        Poll::Ready(Ok(this.hand_over(grant.ticket.number, seat)))
+        self.stage = Stage::Done;
+        Poll::Ready(Ok(self.hand_over(grant.ticket.number, seat)))
     }
 }
 

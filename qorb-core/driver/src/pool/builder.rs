@@ -85,7 +85,7 @@ impl<Conn: Connection, R: Runtime> Builder<Conn, R> {
 
     /// Whether a full backtrace is captured at each claim, at its first poll, to be told of if its connection is held for longer than the policy's
     /// `leak_after`. By default it is not: where the claim was asked for is known anyway. It costs some microseconds to
-    /// hundreds of them for each claim, and nothing where the policy neither has leaks looked for nor holds timed.
+    /// hundreds of them for each claim, and nothing while the policy has no leaks looked for.
     pub fn claim_backtraces(mut self, captured: bool) -> Self {
         self.backtraces = captured;
         self

@@ -34,7 +34,9 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
         let claimed = state.ask(&self.audience, |machine, watch| machine.claim(watch));
         let claimed = claimed.map(|grant| state.seat_for(grant, location.into()));
         let records = self.records(&mut state);
-        let needs_time = state.machine.needs_time();
+        // A policy that asks for the time may have come since this claim found that none was wanted.
+        let timed = claimed.is_ok() && state.machine.times_holds();
+        let needs_time = timed || state.machine.needs_time();
         drop(state);
         self.follow_up(records, needs_time);
         claimed
@@ -109,6 +111,15 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
     pub(super) fn guess(&self, state: &State<Conn>, waits: bool) {
         let wanted = waits || state.machine.times_holds();
         self.wants_time.store(wanted, Ordering::Relaxed);
+        if self.backtraces {
+            let looked_for = state.machine.policy().leak_after.is_some();
+            self.wants_backtraces.store(looked_for, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a claim is to bring along from where it was asked for.
+    pub(crate) fn wants_backtrace(&self) -> bool {
+        self.backtraces && self.wants_backtraces.load(Ordering::Relaxed)
     }
 
     /// Ends a claim that waits. A connection that it was handed already goes to the next.

@@ -87,7 +87,7 @@ pub(super) fn run<Conn: Connection, R: Runtime>(
         }
     };
     #[cfg(feature = "tracing")]
-    let work = crate::trace::within(span, work);
+    let work = span.within(work);
     work
 }
 

@@ -154,7 +154,6 @@ impl<Conn: Connection, R: Runtime> Pool<Conn, R> {
     /// The policy cannot be carried out; nothing has changed.
     pub fn set_policy(&self, policy: Policy) -> Result<(), PolicyError> {
         let policy = policy.check()?;
-        let told = Policy::clone(&policy);
         let shared = &self.anchor.shared;
         shared.round(|state, now, after| {
             let _ = state.ask(&shared.audience, |machine, watch| {
@@ -163,7 +162,6 @@ impl<Conn: Connection, R: Runtime> Pool<Conn, R> {
             shared.guess(state, shared.wants_time());
             state.watchers.wake_hopeful(after);
         });
-        shared.audience.tell_policy(&told);
         Ok(())
     }
 
@@ -251,7 +249,7 @@ impl<Conn: Connection, R: Runtime> Clone for Pool<Conn, R> {
 ///   online     10.0.0.1:5432 (db-1): 3 of 3 connected, 3 held
 ///   3 held, claimed at src/orders.rs:40:12
 ///   → without a connection: 1 of 2 backends
-///   → claims wait since all slots there may be are taken: see who holds them, or raise max_slots (4)
+///   → claims wait since all slots there may be are taken: see who holds 3 of 4, or raise max_slots
 /// ```
 impl<Conn: Connection, R: Runtime> fmt::Debug for Pool<Conn, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

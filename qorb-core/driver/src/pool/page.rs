@@ -1,5 +1,6 @@
 //! A pool on a page, for an engineer at three in the morning: what there is, who holds it, what is wrong, and what to look into.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::panic::Location;
@@ -132,7 +133,7 @@ impl Page {
     /// Those in trouble first: they are what the page is read for, and it does not hold thousands.
     fn backends(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let mut backends: Vec<&BackendStats> = self.stats.backends.iter().collect();
-        backends.sort_by_key(|it| (standing(it), it.backend.identity()));
+        backends.sort_by_cached_key(|it| (standing(it), it.backend.identity()));
         for it in backends.iter().take(MOST_LINES) {
             write!(f, "  {:10} {}", standing(it).to_string(), it.backend)?;
             if it.backend.name.as_str() != it.backend.to_string() {
@@ -153,7 +154,7 @@ impl Page {
             }
             if let Some(last) = &it.last_failure {
                 let (what, ago) = (last.what, Short(last.ago));
-                write!(f, "; {what} failed {ago} ago: {}", last.reason)?;
+                write!(f, "; {what} failed {ago} ago: {}", first_line(&last.reason))?;
             }
             writeln!(f)?;
         }
@@ -162,7 +163,8 @@ impl Page {
 
     fn holders(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let mut holders: Vec<(&Place, &Held)> = self.holders.iter().collect();
-        holders.sort_by_key(|(_, held)| std::cmp::Reverse((held.count, held.longest)));
+        let overdue = |held: &Held| held.longest.filter(|_| self.is_overdue(held));
+        holders.sort_by_key(|(_, held)| Reverse((overdue(held), held.count, held.longest)));
         for (place, held) in holders.iter().take(MOST_LINES) {
             write!(f, "  {} held, claimed at {place}", held.count)?;
             match held.longest {
@@ -199,27 +201,30 @@ impl Page {
         if stats.waiting > 0 && online > 0 {
             self.advise_waiting(f, named)?;
         }
-        let overdue = self.holders.values().filter_map(|held| held.longest);
-        let overdue = overdue.max().zip(self.leak_after);
-        if let Some((held, after)) = overdue.filter(|(held, after)| held >= after) {
+        let overdue = self.holders.values().filter(|held| self.is_overdue(held));
+        if let Some(held) = overdue.filter_map(|held| held.longest).max() {
             writeln!(
                 f,
-                "  → a connection has been held for {}, which is longer than leak_after ({}): see who holds, above",
+                "  → a connection has been held for {}, longer than leak_after lets: see who holds, above",
                 Short(held),
-                Short(after)
             )?;
         }
         Ok(())
     }
 
+    fn is_overdue(&self, held: &Held) -> bool {
+        self.leak_after
+            .is_some_and(|after| held.longest >= Some(after))
+    }
+
     fn advise_waiting(&self, f: &mut Formatter<'_>, named: usize) -> fmt::Result {
         let stats = &self.stats;
         let room = named.saturating_mul(self.max_count);
-        if stats.total_slots >= stats.max_slots {
+        let (held, max) = (stats.slots.claimed_slots, stats.max_slots);
+        if stats.total_slots >= max && held >= stats.slots.connecting_slots {
             writeln!(
                 f,
-                "  → claims wait since all slots there may be are taken: see who holds them, or raise max_slots ({})",
-                stats.max_slots
+                "  → claims wait since all slots there may be are taken: see who holds {held} of {max}, or raise max_slots"
             )
         } else if stats.total_slots >= room {
             writeln!(
@@ -301,6 +306,11 @@ fn reasons(f: &mut Formatter<'_>, closed: &Closed) -> fmt::Result {
     } else {
         Ok(())
     }
+}
+
+/// A remote server's words are not to take the page apart.
+fn first_line(words: &str) -> impl Display {
+    words.lines().next().unwrap_or_default().escape_debug()
 }
 
 fn more(f: &mut Formatter<'_>, lines: usize) -> fmt::Result {

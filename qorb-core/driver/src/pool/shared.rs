@@ -31,8 +31,9 @@ pub(crate) struct Shared<Conn: Connection, R: Runtime> {
     pub(crate) hooks: Hooks,
     /// The next claim had better have the time at hand: the last that came had to wait, or holds are timed.
     pub(super) wants_time: AtomicBool,
-    /// Where timed claims come from is captured in full.
-    pub(crate) backtraces: bool,
+    /// Where claims come from may be captured in full, and is while leaks are looked for.
+    pub(super) backtraces: bool,
+    pub(super) wants_backtraces: AtomicBool,
     /// The runtime was shut down under the pool, which ended it.
     pub(super) runtime_gone: AtomicBool,
     /// Raised when the steward's timer would go off too late, and when the pool has ended.
@@ -77,6 +78,7 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
             hooks,
             wants_time: AtomicBool::new(false),
             backtraces: false,
+            wants_backtraces: AtomicBool::new(false),
             runtime_gone: AtomicBool::new(false),
             steward: Signal::default(),
             state: Mutex::new(State::new(mind(Instant::EPOCH))),
@@ -267,9 +269,9 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
 
     #[cold]
     fn release_timed(self: &Arc<Self>, mut seat: Box<Seat<Conn>>) {
-        seat.timed = false;
         let input = Input::Returned(seat.slot, Returned::Healthy);
         self.round(|state, now, after| {
+            state.keep_inbox(&mut seat);
             let handled = state.ask(&self.audience, |machine, watch| {
                 machine.handle(now.machine, input, watch)
             });
@@ -339,8 +341,9 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
     }
 
     /// Leaves an `on_recycle` that has to wait to a task.
-    fn recycle_later(self: &Arc<Self>, seat: Box<Seat<Conn>>) {
+    fn recycle_later(self: &Arc<Self>, mut seat: Box<Seat<Conn>>) {
         self.round(|state, now, after| {
+            state.keep_inbox(&mut seat);
             let slot = seat.slot;
             let job = state.ask(&self.audience, |machine, watch| {
                 machine.recycling(now.machine, slot, watch)

@@ -184,11 +184,7 @@ impl<Conn> State<Conn> {
         mut seat: Box<Seat<Conn>>,
     ) -> Released<Conn> {
         let slot = seat.slot;
-        if let Some(inbox) = seat.inbox.take()
-            && self.spare_inboxes.len() < SPARE_INBOXES
-        {
-            self.spare_inboxes.push(inbox);
-        }
+        self.keep_inbox(&mut seat);
         match self.ask(audience, |machine, watch| machine.release(slot, watch)) {
             Next::Idle => {
                 self.put_seat(seat);
@@ -200,6 +196,16 @@ impl<Conn> State<Conn> {
             },
             Next::Timed => Released::Timed(seat),
             Next::Stale => Released::Stale(seat),
+        }
+    }
+
+    /// Keeps the inbox that a seat has brought back, for the next claim that waits.
+    #[inline]
+    pub(super) fn keep_inbox(&mut self, seat: &mut Seat<Conn>) {
+        if let Some(inbox) = seat.inbox.take()
+            && self.spare_inboxes.len() < SPARE_INBOXES
+        {
+            self.spare_inboxes.push(inbox);
         }
     }
 

@@ -43,7 +43,8 @@ fn what_is_held_for_too_long_is_told_once_and_again_when_it_comes_back() {
     let one = claim(&mut pool);
     pool.pass(ms(400));
     let two = claim(&mut pool);
-    assert_eq!(pool.release(two,), Next::Idle);
+    assert_eq!(pool.release(two), Next::Timed);
+    pool.give_back(two, Returned::Healthy);
     pool.pass(ms(599));
     assert!(leaks(&mut pool).is_empty());
     assert_eq!(
@@ -123,6 +124,55 @@ fn a_policy_that_begins_to_ask_counts_from_then_and_one_that_ceases_to_asks_no_m
     // What was told of is told of to its end.
     pool.give_back(grant, Returned::Healthy);
     assert_eq!(leaks(&mut pool), ["LeakReturned #2 10s"]);
+}
+
+#[test]
+fn what_is_known_when_a_policy_begins_to_ask_counts() {
+    let timed = Policy {
+        timed: true,
+        leak_after: None,
+        ..watched()
+    };
+    let mut pool = Pool::connected_to(timed, &["a"]);
+    let _one = claim(&mut pool);
+    pool.pass(ms(600));
+    let _two = claim(&mut pool);
+    pool.pass(ms(600));
+    pool.accept(Input::Policy(watched().check().unwrap()));
+    pool.timeout();
+    assert_eq!(leaks(&mut pool), ["LeakSuspected #4 1.2s"]);
+    pool.pass(ms(400));
+    assert_eq!(leaks(&mut pool), ["LeakSuspected #3 1s"]);
+}
+
+#[test]
+fn what_was_lent_before_anybody_asked_is_lent_again_with_the_time() {
+    let policy = Policy {
+        max_slots: 1,
+        claim_timeout: Duration::MAX,
+        ..small()
+    };
+    let (mut pool, grant) = one_slot_held_with(policy.clone());
+    let waiting = pool.wait(Patience::Policy);
+    let policy = Policy {
+        leak_after: Some(ms(1_000)),
+        timed: true,
+        ..policy
+    };
+    pool.accept(Input::Policy(policy.check().unwrap()));
+    pool.pass(ms(900));
+    assert_eq!(pool.release(grant), Next::Timed);
+    pool.pass(ms(50));
+    pool.give_back(grant, Returned::Healthy);
+    assert_eq!(
+        pool.told(&["Waited"]),
+        ["Waited { claim: 2, waited: 950ms }"]
+    );
+    pool.collect(waiting);
+    pool.pass(ms(999));
+    assert!(leaks(&mut pool).is_empty());
+    pool.pass(ms(1));
+    assert_eq!(leaks(&mut pool), ["LeakSuspected #1 1s"]);
 }
 
 #[test]

@@ -78,7 +78,7 @@ impl Observer for Events {
             } => {
                 format!("{} online, unclaimed: {has_unclaimed}", backend.name)
             }
-            Event::SetOffline { backend } => format!("{} offline", backend.name),
+            Event::SetOffline { backend, .. } => format!("{} offline", backend.name),
             Event::ConnectFailed {
                 backend,
                 slot,
@@ -91,6 +91,7 @@ impl Observer for Events {
                 backend,
                 slot,
                 reason,
+                ..
             } => {
                 format!("{} check failed: {reason}", label(backend, slot))
             }
@@ -98,6 +99,7 @@ impl Observer for Events {
                 backend,
                 slot,
                 reason,
+                ..
             } => {
                 format!("{} recycle failed: {reason}", label(backend, slot))
             }

@@ -226,7 +226,7 @@ fn promise_4_on_acquire_counts_against_the_deadline_retries_included() {
         pool.told(&["claim 1"]),
         [
             "claim 1 acquire failed: Timeout after 0.1s",
-            "claim 1 failed: AcquireFailed"
+            "claim 1 failed: AcquireFailed, timed out"
         ]
     );
     assert!(!pool.machine.acquired(id, &mut ()));
