@@ -39,8 +39,9 @@ fn all_goes_well(arguments: &[&str], runtime: &str, parts: &[&str]) -> String {
         assert!(said.contains(part), "\"{part}\" is missing in: {said}");
     }
     assert!(!said.contains('✗'), "{said}");
-    // Fits on a screen.
-    assert!(said.lines().count() <= 50, "{said}");
+    // Fits on a screen, but for the counts of probes, which are for programs to read.
+    let lines = said.lines().filter(|line| !line.starts_with("probe "));
+    assert!(lines.count() <= 50, "{said}");
     for line in said.lines().skip_while(|line| !line.starts_with("phase")) {
         assert!(line.chars().count() <= 110, "too long: {line}");
     }
@@ -80,6 +81,33 @@ fn told_where_the_servers_are_all_goes_well_without_dns() {
     assert!(!said.contains("DNS"), "{said}");
 }
 
+/// What the line of each probe says: the name and the count.
+fn probes(said: &str) -> Vec<(&str, u64)> {
+    let lines = said.lines().filter_map(|line| line.strip_prefix("probe "));
+    let words = lines.filter_map(|line| line.split_once(' '));
+    words
+        .map(|(name, count)| (name, count.parse().expect("it is a number")))
+        .collect()
+}
+
+#[test]
+fn where_connections_are_flaky_every_probe_fires_and_all_goes_well_still() {
+    let arguments = ["--flaky", "--probe-counts", "--slots", "6"];
+    let said = all_goes_well(&arguments, "tokio", &[]);
+    let probes = probes(&said);
+    assert_eq!(probes.len(), 26, "{said}");
+    assert!(probes.iter().all(|&(_, count)| count > 0), "{said}");
+    let count = |name| {
+        let found = probes.iter().find(|it| it.0 == name);
+        found.expect("there is such a probe").1
+    };
+    let all = said.lines().find(|line| line.starts_with("all "));
+    let all: Vec<_> = all.expect("there is a sum").split_whitespace().collect();
+    assert_eq!(all[1], count("claim-done").to_string(), "{said}");
+    assert_eq!(all[3], count("claim-failed").to_string(), "{said}");
+    assert_eq!(count("handle-claimed"), count("handle-returned"), "{said}");
+}
+
 #[test]
 fn what_makes_no_sense_is_refused() {
     for (arguments, complaint) in [
@@ -111,6 +139,8 @@ fn help_explains_each_option() {
         "--servers",
         "--fixed",
         "--slots",
+        "--flaky",
+        "--probe-counts",
         "--seed",
     ] {
         assert!(help.contains(option), "{help}");

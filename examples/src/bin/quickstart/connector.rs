@@ -116,6 +116,7 @@ pub(crate) struct Ledger {
     opened: AtomicU64,
     closed: AtomicU64,
     lent_twice: AtomicU64,
+    declined: AtomicU64,
 }
 
 impl Ledger {
@@ -132,6 +133,16 @@ impl Ledger {
     /// How often a connection was used that was in use already.
     pub(crate) fn lent_twice(&self) -> u64 {
         self.lent_twice.load(Ordering::Relaxed)
+    }
+
+    /// A connection was found unfit when it was to be lent.
+    pub(crate) fn decline(&self) {
+        self.declined.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often a connection was found unfit when it was to be lent, so that the claim tried another.
+    pub(crate) fn declined(&self) -> u64 {
+        self.declined.load(Ordering::Relaxed)
     }
 }
 

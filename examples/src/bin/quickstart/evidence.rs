@@ -22,6 +22,8 @@ pub(crate) struct Evidence {
     /// The pool's own counts, when all was over.
     pub(crate) totals: Totals,
     pub(crate) lent_twice: u64,
+    /// Connections that were unfit when they were to be lent. The pool counts each as lent, and lends another.
+    pub(crate) declined: u64,
     pub(crate) stopped: Option<Stopped>,
     pub(crate) outage: Option<Outage>,
     pub(crate) joined: Option<Joined>,

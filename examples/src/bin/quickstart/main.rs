@@ -9,8 +9,10 @@
 
 mod clients;
 mod connector;
+mod counts;
 mod directory;
 mod evidence;
+mod flaky;
 mod options;
 mod phase;
 mod progress;
@@ -33,6 +35,7 @@ use qorb_smol::Smol;
 use qorb_tokio::Tokio;
 use tokio::runtime::Handle;
 
+use counts::Counts;
 use directory::Directory;
 use options::Options;
 use progress::Screen;
@@ -55,14 +58,25 @@ fn main() -> anyhow::Result<ExitCode> {
 /// Runs it on `H`, and what is not the clients' side, the servers and Ctrl-C, on threads of its own.
 fn run<H: Host>(options: Options) -> anyhow::Result<ExitCode> {
     let outside = tokio::runtime::Runtime::new()?;
-    H::block_on(show::<H>(options, outside.handle()))
+    let counts = options.probe_counts.then(Arc::<Counts>::default);
+    let code = H::block_on(show::<H>(options, outside.handle(), counts.clone()))?;
+    if let Some(counts) = counts {
+        counts.settle();
+        Screen::new().say(counts);
+    }
+    Ok(code)
 }
 
-async fn show<H: Host>(options: Options, outside: &Handle) -> anyhow::Result<ExitCode> {
+async fn show<H: Host>(
+    options: Options,
+    outside: &Handle,
+    counts: Option<Arc<Counts>>,
+) -> anyhow::Result<ExitCode> {
     let seed = options.seed();
     let screen = Arc::new(Screen::new());
     let screen_too = Arc::clone(&screen);
-    let mut story = Story::<H>::open(options.clone(), seed, screen_too, outside.clone()).await?;
+    let story = Story::<H>::open(options.clone(), seed, screen_too, outside.clone(), counts);
+    let mut story = story.await?;
     screen.say(intro(&options, seed, story.directory()));
     let live = story.live_view();
     tokio::select! {

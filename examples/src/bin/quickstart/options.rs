@@ -42,6 +42,14 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 12, value_name = "N")]
     pub(crate) slots: usize,
 
+    /// Has connections fail their check, or refuse to be lent or to be lent again, now and then
+    #[arg(long)]
+    pub(crate) flaky: bool,
+
+    /// Says in the end how often each probe has fired, for a tracer's counts to be compared with
+    #[arg(long)]
+    pub(crate) probe_counts: bool,
+
     /// Writes down all that the pool decides, and in FILE.dns what its resolver does, for `replay`
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,

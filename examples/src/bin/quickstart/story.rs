@@ -16,8 +16,10 @@ use tokio::sync::watch;
 
 use crate::clients::{self, Crowd, World};
 use crate::connector::{EchoConnector, Ledger};
+use crate::counts::Counts;
 use crate::directory::Directory;
 use crate::evidence::{Evidence, Joined, Outage, Removed, Spread, Stopped};
+use crate::flaky::FlakyConnector;
 use crate::options::Options;
 use crate::phase::{Phase, Stage};
 use crate::progress::Screen;
@@ -54,6 +56,7 @@ impl<H: Host> Story<H> {
         seed: u64,
         screen: Arc<Screen>,
         outside: Handle,
+        counts: Option<Arc<Counts>>,
     ) -> anyhow::Result<Self> {
         let witnesses = Arc::new(Witnesses::default());
         let mut servers = Vec::new();
@@ -74,13 +77,20 @@ impl<H: Host> Story<H> {
             });
             Directory::dns::<H>(&servers, seed, &outside, tape.transpose()?).await?
         };
-        let ledger = Arc::default();
-        let connector = EchoConnector::<H>::new(Arc::clone(&ledger));
+        let ledger = Arc::<Ledger>::default();
         let policy = policy(&options);
         let spares = policy.spares_wanted;
-        let mut builder = Pool::builder("quickstart", resolver, connector)
-            .policy(policy)
-            .seed(seed);
+        let builder = if options.flaky {
+            let connector = FlakyConnector::<H>::new(Arc::clone(&ledger));
+            Pool::builder("quickstart", resolver, connector)
+        } else {
+            let connector = EchoConnector::<H>::new(Arc::clone(&ledger));
+            Pool::builder("quickstart", resolver, connector)
+        };
+        let mut builder = builder.policy(policy).seed(seed);
+        if let Some(counts) = counts {
+            builder = builder.observe(counts);
+        }
         if let Some(path) = &options.record {
             builder = builder.record(tape(path)?);
         }
@@ -289,6 +299,7 @@ impl<H: Host> Story<H> {
             tally: std::mem::take(&mut *tally),
             totals: self.world.pool.stats().totals,
             lent_twice: self.ledger.lent_twice(),
+            declined: self.ledger.declined(),
             stopped: self.stopped.take(),
             outage: self.outage.take(),
             joined: self.joined.take(),
@@ -357,7 +368,8 @@ fn policy(options: &Options) -> Policy {
         set_config: SetConfig {
             max_count: options.slots,
             max_connection_backoff: Duration::from_millis(200),
-            health_interval: Duration::from_millis(500),
+            // Few connections lie idle for long under load.
+            health_interval: Duration::from_millis(if options.flaky { 5 } else { 500 }),
             ..SetConfig::default()
         },
         ..Policy::default()

@@ -103,15 +103,15 @@ impl Evidence {
         let (asked, granted) = (tally.asked(), tally.granted());
         let (failed, refused) = (tally.failed(), tally.refused_at_end());
         let pool = &self.totals;
-        let agree = (pool.claims, pool.granted) == (asked, granted)
+        let agree = (pool.claims, pool.granted) == (asked, granted + self.declined)
             && (pool.refused, pool.cancelled) == (failed + refused, 0);
         let mut seen = vec![format!(
             "{asked} asked = {granted} granted + {failed} failed + {refused} refused"
         )];
         if !agree {
             seen.push(format!(
-                "the pool counts {} = {} + {} + {} cancelled",
-                pool.claims, pool.granted, pool.refused, pool.cancelled
+                "the pool counts {} = {} - {} that tried another + {} + {} cancelled",
+                pool.claims, pool.granted, self.declined, pool.refused, pool.cancelled
             ));
         }
         if !self.clients_ended {
@@ -348,6 +348,7 @@ mod tests {
             tally,
             totals,
             lent_twice: 0,
+            declined: 0,
             stopped: Some(Stopped {
                 server: "beta",
                 killed: 2,
@@ -405,7 +406,7 @@ mod tests {
     #[test]
     fn each_promise_can_be_broken_in_each_way() {
         let wait = Duration::ZERO;
-        let cases: [(&str, Spoil); 23] = [
+        let cases: [(&str, Spoil); 24] = [
             ("slots never outnumber the cap", |it| it.slots_peak = 9),
             ("slots never outnumber the cap", |it| it.sockets_peak = 9),
             ("every claim ends exactly once", |it| it.tally.ask()),
@@ -414,6 +415,7 @@ mod tests {
             }),
             ("every claim ends exactly once", |it| it.totals.claims += 1),
             ("every claim ends exactly once", |it| it.totals.granted += 1),
+            ("every claim ends exactly once", |it| it.declined += 1),
             ("every claim ends exactly once", |it| it.totals.refused += 1),
             ("every claim ends exactly once", |it| {
                 it.totals.cancelled += 1;
