@@ -9,8 +9,9 @@ use core::ops::{Deref, DerefMut};
 
 use crate::backend::Backend;
 use crate::choice::Load;
+use crate::event::{Event, Observer};
 use crate::list::List;
-use crate::slot::Stats;
+use crate::slot::{Phase, Stats};
 use crate::stats::{Closed, Failure, Trouble};
 use crate::time::Instant;
 use crate::window::Window;
@@ -127,6 +128,17 @@ impl DerefMut for History {
     }
 }
 
+/// What claims find at a backend.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Presence {
+    /// No connection.
+    Offline,
+    /// Connections, all of them in use.
+    Online,
+    /// One that is not.
+    Unclaimed,
+}
+
 /// When something is to be tried again.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Due {
@@ -190,6 +202,47 @@ impl Set {
             probe_failures: 0,
             due: Due::NOW,
             history: History::default(),
+        }
+    }
+
+    /// What claims find here.
+    #[inline]
+    pub(crate) fn presence(&self) -> Presence {
+        match self.stats {
+            Stats {
+                unclaimed_slots: 1..,
+                ..
+            } => Presence::Unclaimed,
+            _ if self.is_online() => Presence::Online,
+            _ => Presence::Offline,
+        }
+    }
+
+    /// What claims find here has changed, since a slot is in that phase now.
+    #[inline(never)]
+    pub(crate) fn report_presence(
+        &mut self,
+        before: Presence,
+        now: Presence,
+        phase: Phase,
+        observer: &mut impl Observer,
+    ) {
+        let backend = &self.backend;
+        if now == Presence::Offline {
+            let failed = phase == Phase::BackingOff;
+            observer.observe(&Event::SetOffline { backend, failed });
+            self.history.dark = failed;
+            return;
+        }
+        let news = before == Presence::Offline;
+        observer.observe(&Event::SetOnline {
+            backend,
+            has_unclaimed: now == Presence::Unclaimed,
+            news,
+            again: news && !self.history.dark,
+        });
+        if news {
+            self.history.dark = false;
         }
     }
 

@@ -279,6 +279,15 @@ impl Interest {
     /// All kinds, those to come included.
     pub const ALL: Self = Self(u64::MAX);
 
+    /// Who wants spans of `tracing`: no kind of record, but asked for with them.
+    pub(crate) const SPANS: Self = Self(1 << 63);
+
+    /// The set of kinds alone.
+    #[must_use]
+    pub(crate) const fn without_spans(self) -> Self {
+        Self(self.0 & !Self::SPANS.0)
+    }
+
     /// Whether `kind` is in the set.
     #[inline]
     pub const fn contains(self, kind: Kind) -> bool {

@@ -13,22 +13,24 @@ use crate::observer::{Detail, Interest, Kind, Leak, Record};
 use crate::panics::{caught, quietly};
 use crate::pool::Attempt;
 
-/// What anybody who listens to `tracing` could want now. One load.
+/// What anybody who listens to `tracing` could want now. One load, where nobody does.
 #[inline]
 pub(crate) fn interest() -> Interest {
-    let level = LevelFilter::current();
-    if level == LevelFilter::OFF {
-        Interest::NONE
-    } else if level == LevelFilter::ERROR {
-        ERRORS
-    } else if level == LevelFilter::WARN {
-        WARNINGS
-    } else if level == LevelFilter::INFO {
-        INFOS
-    } else if level == LevelFilter::DEBUG {
-        DEBUGS
-    } else {
-        Interest::ALL
+    match LevelFilter::current() {
+        LevelFilter::OFF => Interest::NONE,
+        level => interest_of(level),
+    }
+}
+
+#[cold]
+fn interest_of(level: LevelFilter) -> Interest {
+    match level {
+        LevelFilter::OFF => Interest::NONE,
+        LevelFilter::ERROR => ERRORS,
+        LevelFilter::WARN => WARNINGS,
+        LevelFilter::INFO => INFOS,
+        LevelFilter::DEBUG => DEBUGS.union(Interest::SPANS),
+        LevelFilter::TRACE => Interest::ALL,
     }
 }
 
@@ -42,12 +44,6 @@ pub(crate) fn emit(pool: &str, record: &Record) {
         Level::DEBUG => emit_as!(Level::DEBUG, pool, record),
         Level::TRACE => emit_as!(Level::TRACE, pool, record),
     }
-}
-
-/// Whether anybody wants spans, which are of level "debug". One load.
-#[inline]
-pub(crate) fn wants_spans() -> bool {
-    LevelFilter::current() >= LevelFilter::DEBUG
 }
 
 /// A span, which is somebody else's code: its panics end nothing here.

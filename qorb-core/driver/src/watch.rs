@@ -42,7 +42,9 @@ impl Audience {
         Self {
             pool,
             tag: number << CLAIM_BITS,
-            interest: interests.fold(Interest::NONE, Interest::union),
+            interest: interests
+                .fold(Interest::NONE, Interest::union)
+                .without_spans(),
             subscribers,
             sequence: AtomicU64::new(1),
             spare: Mutex::new(Vec::new()),
@@ -59,8 +61,9 @@ impl Audience {
         self.tag | claim
     }
 
+    /// What anybody wants to know now, and whether in spans. To be asked once for all that happens in one go.
     #[inline]
-    fn interest(&self) -> Interest {
+    pub(crate) fn interest(&self) -> Interest {
         #[cfg(feature = "tracing")]
         {
             self.interest.union(crate::trace::interest())
@@ -75,12 +78,13 @@ impl Audience {
     #[inline]
     pub(crate) fn watch<'a>(
         &'a self,
+        interest: Interest,
         log: &'a mut Log,
         times: &'a mut Times,
         holders: &'a Holders,
     ) -> Watch<'a> {
         Watch {
-            interest: self.interest(),
+            interest,
             audience: self,
             log,
             times,
@@ -94,16 +98,9 @@ impl Audience {
         self.tell_if(self.interest(), event);
     }
 
-    /// Tells of two things that happen outside the lock, one after the other.
+    /// As [`tell`](Self::tell), where that is known already in which everybody is interested.
     #[inline(always)]
-    pub(crate) fn tell_both(&self, first: &Event<'_>, second: &Event<'_>) {
-        let interest = self.interest();
-        self.tell_if(interest, first);
-        self.tell_if(interest, second);
-    }
-
-    #[inline(always)]
-    fn tell_if(&self, interest: Interest, event: &Event<'_>) {
+    pub(crate) fn tell_if(&self, interest: Interest, event: &Event<'_>) {
         #[cfg(feature = "probes")]
         probes::fire(self, event);
         if interest.intersects(kinds_of(event)) {

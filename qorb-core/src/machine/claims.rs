@@ -368,6 +368,17 @@ impl Machine {
             self.links.push_front(idle, index);
             return None;
         };
+        self.hand_on(index, id, observer)
+    }
+
+    /// Gives a connection that has come free to the claim whose turn it is.
+    #[inline(never)]
+    fn hand_on(
+        &mut self,
+        index: u32,
+        id: ClaimId,
+        observer: &mut impl Observer,
+    ) -> Option<ClaimId> {
         let entry = self.queue.get(id)?;
         let (claim, since) = (entry.ticket.number, entry.since);
         self.queue.grant(id, self.id(index));

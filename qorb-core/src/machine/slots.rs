@@ -480,37 +480,21 @@ impl Machine {
         if old == State::ConnectedClaimed && set.standing == Standing::Draining {
             self.leaving -= 1;
         }
-        let was_online = set.is_online();
-        let failed = phase == Phase::BackingOff;
-        let had_unclaimed = set.stats.unclaimed_slots > 0;
+        let before = set.presence();
         set.stats.leave(old);
         set.stats.enter(new);
         self.counts.leave(old);
         self.counts.enter(new);
-        let backend = &set.backend;
         observer.observe(&Event::SlotStateChange {
-            backend,
+            backend: &set.backend,
             slot: slot.number,
             old,
             new,
             stats: &set.stats,
         });
-        let has_unclaimed = set.stats.unclaimed_slots > 0;
-        let is_online = set.is_online();
-        if is_online && (!was_online || had_unclaimed != has_unclaimed) {
-            let again = !was_online && !set.history.dark;
-            observer.observe(&Event::SetOnline {
-                backend,
-                has_unclaimed,
-                news: !was_online,
-                again,
-            });
-            if !was_online {
-                set.history.dark = false;
-            }
-        } else if was_online && !is_online {
-            observer.observe(&Event::SetOffline { backend, failed });
-            set.history.dark = failed;
+        let now = set.presence();
+        if now != before {
+            set.report_presence(before, now, phase, observer);
         }
     }
 

@@ -15,6 +15,7 @@ use qorb_core::io::{Grant, Patience, Refusal, Returned, Ticket};
 use crate::backend::{Connection, Error as BackendError};
 use crate::holders::Caller;
 use crate::inbox::{Granted, Queued};
+use crate::observer::Interest;
 use crate::pool::claims::Admitted;
 use crate::pool::shared::Shared;
 use crate::pool::{Error, LastFailure, Pool};
@@ -22,7 +23,7 @@ use crate::runtime::Runtime;
 use crate::seat::{Hook, Seat};
 use crate::sync::Arc;
 #[cfg(feature = "tracing")]
-use crate::trace::{TameSpan, claim_span, wants_spans};
+use crate::trace::{TameSpan, claim_span};
 
 pub use handle::Handle;
 
@@ -188,11 +189,15 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
             return Step::Again;
         }
         self.stage = Stage::Done;
-        Step::Done(Ok(self.hand_over(grant.ticket.number, seat)))
+        Step::Done(Ok(self.hand_over(
+            self.shared().audience.interest(),
+            grant.ticket.number,
+            seat,
+        )))
     }
 
     #[inline]
-    fn hand_over(&self, claim: u64, mut seat: Box<Seat<Conn>>) -> Handle<Conn> {
+    fn hand_over(&self, interest: Interest, claim: u64, mut seat: Box<Seat<Conn>>) -> Handle<Conn> {
         let shared = self.shared();
         seat.uses += 1;
         seat.home = Some(Arc::clone(shared) as Arc<_>);
@@ -203,7 +208,8 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
             backend,
         };
         let done = Event::ClaimDone { claim, slot };
-        shared.audience.tell_both(&claimed, &done);
+        shared.audience.tell_if(interest, &claimed);
+        shared.audience.tell_if(interest, &done);
         Handle::new(seat)
     }
 
@@ -242,7 +248,7 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
             return self.too_late(refusal);
         }
         match self.take_seat() {
-            Some(seat) => Step::Done(Ok(self.hand_over(claim, seat))),
+            Some(seat) => Step::Done(Ok(self.hand_over(shared.audience.interest(), claim, seat))),
             None => Step::Pending,
         }
     }
@@ -337,11 +343,12 @@ impl<Conn: Connection, R: Runtime> Future for Claim<'_, Conn, R> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
+        let interest = this.shared().audience.interest();
         #[cfg(feature = "tracing")]
-        if wants_spans() {
-            return this.poll_traced(cx);
+        if interest.intersects(Interest::SPANS) {
+            return this.poll_traced(interest, cx);
         }
-        this.poll_plainly(cx)
+        this.poll_plainly(interest, cx)
     }
 }
 
@@ -349,11 +356,15 @@ impl<Conn: Connection, R: Runtime> Claim<'_, Conn, R> {
     /// Within a span that lasts until the claim has ended.
     #[cfg(feature = "tracing")]
     #[cold]
-    fn poll_traced(&mut self, cx: &mut Context<'_>) -> Poll<Result<Handle<Conn>, Error>> {
+    fn poll_traced(
+        &mut self,
+        interest: Interest,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Handle<Conn>, Error>> {
         let pool = self.shared().audience.pool();
         let span = self.aside.as_mut().and_then(|aside| aside.span.take());
         let span = span.unwrap_or_else(|| claim_span(pool));
-        let polled = span.inside(|| self.poll_plainly(cx));
+        let polled = span.inside(|| self.poll_plainly(interest, cx));
         if polled.is_pending() && !span.is_disabled() {
             self.aside().span = Some(span);
         }
@@ -362,7 +373,11 @@ impl<Conn: Connection, R: Runtime> Claim<'_, Conn, R> {
 
     /// The common case is all that is here: a connection that is to be had at once and needs no long preparing.
     #[inline]
-    fn poll_plainly(&mut self, cx: &mut Context<'_>) -> Poll<Result<Handle<Conn>, Error>> {
+    fn poll_plainly(
+        &mut self,
+        interest: Interest,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Handle<Conn>, Error>> {
         if !matches!(self.stage, Stage::New) {
             return self.poll_on(cx);
         }
@@ -370,7 +385,7 @@ impl<Conn: Connection, R: Runtime> Claim<'_, Conn, R> {
         if shared.wants_time() {
             return self.start_with_time(cx);
         }
-        let (grant, mut seat) = match shared.claim_now(self.location) {
+        let (grant, mut seat) = match shared.claim_now(self.location, interest) {
             Ok(granted) => granted,
             Err(ticket) => {
                 let step = self.start_waiting(ticket, cx);
@@ -390,7 +405,7 @@ impl<Conn: Connection, R: Runtime> Claim<'_, Conn, R> {
             }
         }
         self.stage = Stage::Done;
-        Poll::Ready(Ok(self.hand_over(grant.ticket.number, seat)))
+        Poll::Ready(Ok(self.hand_over(interest, grant.ticket.number, seat)))
     }
 }
 

@@ -9,6 +9,7 @@ use qorb_core::io::{Admission, Grant, Handled, Input, Patience, Refusal, Returne
 use crate::backend::{Connection, Error as BackendError};
 use crate::holders::Caller;
 use crate::inbox::{Content, Granted, Queued};
+use crate::observer::Interest;
 use crate::panics::quietly;
 use crate::pool::error::{Attempt, End, Error, LastFailure};
 use crate::pool::shared::{Shared, words_of};
@@ -29,9 +30,12 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
     pub(crate) fn claim_now(
         self: &Arc<Self>,
         location: &'static Location<'static>,
+        interest: Interest,
     ) -> Result<Granted<Conn>, Ticket> {
         let mut state = self.state.lock();
-        let claimed = state.ask(&self.audience, |machine, watch| machine.claim(watch));
+        let claimed = state.ask_for(&self.audience, interest, |machine, watch| {
+            machine.claim(watch)
+        });
         let claimed = claimed.map(|grant| state.seat_for(grant, location.into()));
         let records = self.records(&mut state);
         // A policy that asks for the time may have come since this claim found that none was wanted.

@@ -10,7 +10,7 @@ use qorb_core::time::Instant;
 
 use crate::backend::{Backend, Connection, Error};
 use crate::hooks::Erased;
-use crate::observer::Record;
+use crate::observer::{Interest, Record};
 use crate::panics::{caught, quietly};
 use crate::pool::after::{After, Rest};
 use crate::pool::error::{Attempt, LastFailure};
@@ -244,11 +244,17 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
     /// Takes back a connection that can be lent again.
     #[inline]
     pub(super) fn release(self: &Arc<Self>, seat: Box<Seat<Conn>>) {
+        self.release_for(self.audience.interest(), seat);
+    }
+
+    /// As [`release`](Self::release), where that is known already in which everybody is interested.
+    #[inline]
+    fn release_for(self: &Arc<Self>, interest: Interest, seat: Box<Seat<Conn>>) {
         if seat.timed {
             return self.release_timed(seat);
         }
         let mut state = self.state.lock();
-        let released = state.release(&self.audience, seat);
+        let released = state.release(&self.audience, interest, seat);
         let records = self.records(&mut state);
         let needs_time = state.machine.needs_time();
         drop(state);
@@ -385,11 +391,12 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
 impl<Conn: Connection, R: Runtime> Home<Conn> for Shared<Conn, R> {
     #[inline]
     fn take_back(self: Arc<Self>, seat: Box<Seat<Conn>>, how: How) {
-        let slot = seat.number;
-        self.audience.tell(&Event::HandleReturned { slot });
+        let (slot, interest) = (seat.number, self.audience.interest());
+        let returned = Event::HandleReturned { slot };
+        self.audience.tell_if(interest, &returned);
         match how {
             How::Used | How::Dirty if self.hooks.on_recycle => self.recycle(seat),
-            How::Used => self.release(seat),
+            How::Used => self.release_for(interest, seat),
             How::Dirty | How::Discarded => self.retire(seat, Returned::Broken),
             How::Detached => self.retire(seat, Returned::Detached),
         }

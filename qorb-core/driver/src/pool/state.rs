@@ -10,6 +10,7 @@ use qorb_core::time::Instant;
 use crate::backend::{Backend, Error};
 use crate::holders::{Caller, Holders};
 use crate::inbox::{Content, Granted, Inbox, Queued};
+use crate::observer::Interest;
 use crate::pool::after::After;
 use crate::pool::error::{Attempt, LastFailure};
 use crate::pool::job::{Task, Work};
@@ -101,8 +102,19 @@ impl<Conn> State<Conn> {
         audience: &Audience,
         call: impl FnOnce(&mut Mind, &mut Watch<'_>) -> T,
     ) -> T {
+        self.ask_for(audience, audience.interest(), call)
+    }
+
+    /// As [`ask`](Self::ask), where that is known already in which everybody is interested.
+    #[inline]
+    pub(super) fn ask_for<T>(
+        &mut self,
+        audience: &Audience,
+        interest: Interest,
+        call: impl FnOnce(&mut Mind, &mut Watch<'_>) -> T,
+    ) -> T {
         let (log, times) = (&mut self.log, &mut self.times);
-        let mut watch = audience.watch(log, times, &self.holders);
+        let mut watch = audience.watch(interest, log, times, &self.holders);
         call(&mut self.machine, &mut watch)
     }
 
@@ -181,11 +193,15 @@ impl<Conn> State<Conn> {
     pub(super) fn release(
         &mut self,
         audience: &Audience,
+        interest: Interest,
         mut seat: Box<Seat<Conn>>,
     ) -> Released<Conn> {
         let slot = seat.slot;
         self.keep_inbox(&mut seat);
-        match self.ask(audience, |machine, watch| machine.release(slot, watch)) {
+        let next = self.ask_for(audience, interest, |machine, watch| {
+            machine.release(slot, watch)
+        });
+        match next {
             Next::Idle => {
                 self.put_seat(seat);
                 Released::Done
