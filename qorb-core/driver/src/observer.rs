@@ -124,6 +124,8 @@ pub enum Detail {
     None,
     /// Why something failed, in words.
     Reason(String),
+    /// It did not fail: it was stopped, for nobody wanted what would have come of it any more.
+    Unwanted,
     /// Why a claim was refused.
     Refusal(Refusal),
     /// How a slot changed, and its backend's slots after that.
@@ -234,7 +236,7 @@ pub enum Kind {
     Held,
     /// A client has held a connection for longer than the policy's `leak_after`.
     LeakSuspected,
-    /// A connection that was reported so has come back.
+    /// A connection that was reported so is held no longer: it has come back, or its client keeps it for good.
     LeakReturned,
     /// The pool goes by this policy from now on.
     PolicySet,

@@ -75,6 +75,18 @@ impl Stats {
         }
     }
 
+    /// How often connections to any backend failed within the last minute.
+    pub fn recent_failures(&self) -> usize {
+        self.backends.iter().map(|it| it.recent_failures).sum()
+    }
+
+    /// What went wrong last with any backend that is still there.
+    pub fn last_failure(&self) -> Option<(&BackendStats, &Failure)> {
+        let backends = self.backends.iter();
+        let failures = backends.filter_map(|it| Some((it, it.last_failure.as_ref()?)));
+        failures.min_by_key(|(_, failure)| failure.ago)
+    }
+
     /// The backend of that name; the first, where a name has several addresses.
     pub fn backend(&self, name: &str) -> Option<&BackendStats> {
         let mut backends = self.backends.iter();

@@ -185,6 +185,7 @@ impl fmt::Display for Reason<'_> {
         match self.0 {
             Detail::None | Detail::Took(_) | Detail::Waiting(_) | Detail::Leak(_) => Ok(()),
             Detail::Reason(words) => f.write_str(words),
+            Detail::Unwanted => f.write_str("Unwanted"),
             Detail::Refusal(refusal) => write!(f, "{refusal:?}"),
             Detail::Change { old, new, .. } => write!(f, "{old} to {new}"),
             Detail::HasUnclaimed(true) => f.write_str("has unclaimed slots"),

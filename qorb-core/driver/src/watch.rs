@@ -6,7 +6,7 @@
     reason = "which event it is, is known where it happens; inlined, one that interests nobody costs a test"
 )]
 
-use qorb_core::event::{Event, Observer};
+use qorb_core::event::{Event, Observer, Reason};
 use qorb_core::io::Refusal;
 use qorb_core::policy::Policy;
 
@@ -401,7 +401,10 @@ fn detail_of(event: &Event<'_>) -> Detail {
         Event::ClaimAcquireFailed { reason, .. }
         | Event::ConnectFailed { reason, .. }
         | Event::CheckFailed { reason, .. }
-        | Event::RecycleFailed { reason, .. } => Detail::Reason(reason.to_string()),
+        | Event::RecycleFailed { reason, .. } => match reason {
+            Reason::Unwanted => Detail::Unwanted,
+            _ => Detail::Reason(reason.to_string()),
+        },
         Event::SetOnline { has_unclaimed, .. } => Detail::HasUnclaimed(has_unclaimed),
         Event::SlotStateChange {
             old, new, stats, ..

@@ -191,7 +191,9 @@ fn statistics_tell_what_goes_wrong_and_for_how_long() {
     assert_eq!(it.back_off_left, Some(millis(35)));
     assert_eq!((it.opened, it.connect_failures), (1, 1));
     assert_eq!(it.closed.of(Closing::Broken), 1);
-    assert_eq!(it.recent_failures, 1);
+    assert_eq!((it.recent_failures, stats.recent_failures()), (1, 1));
+    let (of, last) = stats.last_failure().unwrap();
+    assert_eq!((of, last), (it, failure));
     assert_eq!(stats.closed.total(), stats.totals.closed);
     assert!(it.failing && !it.online);
     bench.rt.advance(secs(40));

@@ -48,6 +48,7 @@ fn arguments_of(record: &Record) -> Option<Vec<Value>> {
 fn reason_of(record: &Record) -> String {
     match &record.detail {
         Detail::Reason(words) => words.clone(),
+        Detail::Unwanted => "Unwanted".to_owned(),
         Detail::Refusal(refusal) => format!("{refusal:?}"),
         other => panic!("{other:?} is no reason"),
     }

@@ -118,7 +118,8 @@ impl BackendMeters {
             Kind::RecycleFailed => &self.recycle_failures,
             _ => return,
         };
-        if !is_unwanted(&record.detail) {
+        // What was stopped has not failed.
+        if !matches!(record.detail, Detail::Unwanted) {
             failures.increment(1);
         }
     }
@@ -134,11 +135,3 @@ fn place(backend: &Backend) -> Vec<Label> {
         Location::Unix(path) => vec![Label::new(names::ADDRESS, path.to_owned())],
     }
 }
-
-/// Whether something was stopped because nobody wanted its result any more, which is no failure.
-fn is_unwanted(detail: &Detail) -> bool {
-    matches!(detail, Detail::Reason(words) if words == UNWANTED)
-}
-
-/// As [`Reason::Unwanted`](qorb_core::event::Reason::Unwanted) displays.
-const UNWANTED: &str = "Unwanted";

@@ -14,7 +14,7 @@ mod steward;
 mod terminate;
 mod watchers;
 
-use std::fmt::{self, Display};
+use std::fmt;
 use std::time::Duration;
 
 use qorb_core::io::{Input, Patience};
@@ -253,7 +253,7 @@ impl<Conn: Connection, R: Runtime> Clone for Pool<Conn, R> {
 /// ```
 impl<Conn: Connection, R: Runtime> fmt::Debug for Pool<Conn, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.anchor.shared.page().fmt(f)
+        f.write_str(self.anchor.shared.page().to_string().trim_end())
     }
 }
 
