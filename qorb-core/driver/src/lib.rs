@@ -89,7 +89,7 @@
 //! # fn main() {}
 //! ```
 //!
-//! It passes the driver's features on, under their own names: `dns`, `probes` and `tracing`, on by default, and `metrics`,
+//! It passes the driver's features on, under their own names: `dns`, `histograms`, `probes` and `tracing`, on by default, and `metrics`,
 //! `serde` and `recorder`, which are not.
 //!
 //! Then hold it to the suite, `conformance` (behind the feature of that name): it says what a runtime does wrong before its users do.
