@@ -58,11 +58,12 @@ pub enum Event<'a> {
         news: bool,
     },
     /// The client is about to be told that it gets none. `timed_out` where that is because its time is up; not where it would not
-    /// wait, was not let wait, or the pool has ended.
+    /// wait, was not let wait, or the pool has ended. It is news but for one that would not wait, and so has only asked.
     ClaimFailed {
         claim: u64,
         refusal: Refusal,
         timed_out: bool,
+        news: bool,
     },
     /// A slot is about to connect.
     ConnectStart {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
+use std::thread::yield_now;
 use std::time::{Duration, Instant};
 
 /// The program, with two clients, so that there are moments at which nothing happens.
@@ -53,7 +53,7 @@ impl Program {
             }
             let text = &scrape.text;
             assert!(began.elapsed() < Duration::from_secs(30), "{what}: {text}");
-            sleep(Duration::from_millis(7));
+            yield_now();
         }
     }
 }

@@ -7,7 +7,6 @@
 )]
 
 use qorb_core::event::{Event, Observer, Reason};
-use qorb_core::io::Refusal;
 use qorb_core::policy::Policy;
 
 use crate::backend::Backend;
@@ -423,24 +422,15 @@ fn detail_of(event: &Event<'_>) -> Detail {
 }
 
 /// Whether this is not what was to be expected: the first of its sort since things were otherwise, and nobody's own doing.
-fn is_news(event: &Event<'_>) -> bool {
+const fn is_news(event: &Event<'_>) -> bool {
     match *event {
         Event::ConnectFailed { news, .. }
         | Event::CheckFailed { news, .. }
         | Event::RecycleFailed { news, .. }
-        | Event::ClaimAcquireFailed { news, .. } => news,
+        | Event::ClaimAcquireFailed { news, .. }
+        | Event::ClaimFailed { news, .. } => news,
         Event::SetOnline { news, again, .. } => news && !again,
         Event::SetOffline { failed, .. } => failed,
-        // One that would not wait has only asked.
-        Event::ClaimFailed {
-            refusal, timed_out, ..
-        } => {
-            let turned_away = matches!(
-                refusal,
-                Refusal::QueueFull | Refusal::Overloaded | Refusal::Terminated
-            );
-            timed_out || turned_away
-        }
         _ => true,
     }
 }

@@ -512,10 +512,12 @@ impl Machine {
             refusal,
             Refusal::QueueFull | Refusal::Overloaded | Refusal::Terminated
         );
+        let timed_out = !turned_away && is_over(ticket, self.now);
         observer.observe(&Event::ClaimFailed {
             claim: ticket.number,
             refusal,
-            timed_out: !turned_away && is_over(ticket, self.now),
+            timed_out,
+            news: timed_out || turned_away,
         });
         self.totals.refused += 1;
         refusal

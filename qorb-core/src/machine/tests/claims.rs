@@ -61,12 +61,10 @@ fn a_refusal_says_what_is_missing() {
 #[test]
 fn a_claim_whose_time_is_up_is_told_from_one_that_would_or_could_not_wait() {
     let policy = Policy {
-        max_slots: 1,
         max_waiting: Some(1),
         ..small()
     };
-    let mut pool = Pool::connected_to(policy, &["a"]);
-    let held = pool.claim();
+    let (mut pool, held) = one_slot_held_with(policy);
     let _ = pool.ask(Patience::AtOnce);
     pool.wait(Patience::Within(ms(5)));
     let _ = pool.ask(Patience::Policy);
@@ -119,12 +117,10 @@ fn a_claim_that_may_not_wait_is_refused_at_once() {
 #[test]
 fn a_bounded_queue_refuses_who_does_not_fit() {
     let policy = Policy {
-        max_slots: 1,
         max_waiting: Some(1),
         ..small()
     };
-    let mut pool = Pool::connected_to(policy, &["a"]);
-    let held = pool.claim();
+    let (mut pool, held) = one_slot_held_with(policy);
     let first = pool.wait(Patience::Policy);
     assert_eq!(pool.ask(Patience::Policy), Err(Refusal::QueueFull));
     assert_eq!(pool.release(held), Next::Grant(pool.claims[&first]));

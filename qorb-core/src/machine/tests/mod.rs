@@ -110,6 +110,7 @@ impl Observer for Events {
                 claim,
                 refusal,
                 timed_out,
+                ..
             } => {
                 let how = if timed_out { ", timed out" } else { "" };
                 format!("claim {claim} failed: {refusal:?}{how}")
