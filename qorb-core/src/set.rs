@@ -11,7 +11,7 @@ use crate::backend::Backend;
 use crate::choice::Load;
 use crate::event::{Event, Observer};
 use crate::list::List;
-use crate::slot::{Phase, Stats};
+use crate::slot::{Phase, Slot, State, Stats};
 use crate::stats::{Closed, Failure, Trouble};
 use crate::time::Instant;
 use crate::window::Window;
@@ -205,16 +205,48 @@ impl Set {
         }
     }
 
-    /// What claims find here.
-    #[inline]
-    pub(crate) fn presence(&self) -> Presence {
-        match self.stats {
-            Stats {
-                unclaimed_slots: 1..,
-                ..
-            } => Presence::Unclaimed,
-            _ if self.is_online() => Presence::Online,
-            _ => Presence::Offline,
+    /// Moves a slot of it on from a state to one that differs, keeps its counts and those of `all` sets, and tells the observer.
+    ///
+    /// Inlined, for on the way of a claim both states are known where it is called, and what is left is a few additions.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "so that the states are known")]
+    pub(crate) fn shift(
+        &mut self,
+        all: &mut Stats,
+        slot: &mut Slot,
+        (old, phase): (State, Phase),
+        observer: &mut impl Observer,
+    ) {
+        let new = phase.state();
+        debug_assert_eq!(slot.phase.state(), old);
+        debug_assert_ne!(old, new);
+        slot.phase = phase;
+        let before = self.presence_given(old.is_connected());
+        self.stats.shift(old, new);
+        all.shift(old, new);
+        let now = self.presence_given(new.is_connected());
+        observer.observe(&Event::SlotStateChange {
+            backend: &self.backend,
+            slot: slot.number,
+            old,
+            new,
+            stats: &self.stats,
+        });
+        if now != before {
+            self.report_presence(before, now, phase, observer);
+        }
+    }
+
+    /// What claims find here, given that one of its slots is known to be connected, or that nothing is known.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "so that what is given is known")]
+    fn presence_given(&self, some_connected: bool) -> Presence {
+        if self.stats.unclaimed_slots > 0 {
+            Presence::Unclaimed
+        } else if some_connected || self.is_online() {
+            Presence::Online
+        } else {
+            Presence::Offline
         }
     }
 

@@ -76,6 +76,13 @@ impl Stats {
         self.unclaimed_slots + self.checking_slots + self.claimed_slots
     }
 
+    /// A slot moves on from one state to another.
+    #[inline]
+    pub(crate) fn shift(&mut self, old: State, new: State) {
+        self.leave(old);
+        self.enter(new);
+    }
+
     #[inline]
     pub(crate) fn enter(&mut self, state: State) {
         if let Some(count) = self.count(state) {

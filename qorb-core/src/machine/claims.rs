@@ -9,7 +9,7 @@ use crate::io::{Admission, Deadline, Grant, Next, Output, Patience, Refusal, Tic
 use crate::list::NONE;
 use crate::policy::CoDel;
 use crate::queue::{Claim, Stage};
-use crate::slot::{Phase, Slot};
+use crate::slot::{Phase, State};
 use crate::stats::Trouble;
 use crate::time::Instant;
 
@@ -58,21 +58,33 @@ impl Machine {
         let Some(index) = self.held(slot) else {
             return Next::Stale;
         };
-        let Slot { set, expired, .. } = self.slots[index as usize];
-        let timed = expired
-            || self.is_unwanted(index)
-            || self.exceeds_caps(set)
-            || self.times_holds()
-            || (self.policy.codel.is_some() && self.queue.waiting() > 0);
-        if timed {
+        if self.returns_with_time(index) {
             return Next::Timed;
         }
         self.proved(index);
-        self.shift(index, Phase::Recycling, observer);
-        match self.offer(index, observer) {
+        self.take_back(index, observer);
+        let slot = &mut self.slots[index as usize];
+        let (set_index, recycling) = (slot.set, State::ConnectedRecycling);
+        let set = &mut self.sets[set_index as usize];
+        let counts = &mut self.counts;
+        let claimed = State::ConnectedClaimed;
+        set.shift(counts, slot, (claimed, Phase::Recycling), observer);
+        set.shift(counts, slot, (recycling, Phase::Unclaimed), observer);
+        match self.place(set_index, index, observer) {
             Some(claim) => Next::Grant(claim),
             None => Next::Idle,
         }
+    }
+
+    /// Whether what is to become of the slot that comes back depends on the time, or is more than going to the next claim.
+    #[inline]
+    fn returns_with_time(&self, index: u32) -> bool {
+        let slot = &self.slots[index as usize];
+        slot.expired
+            || self.is_unwanted(index)
+            || self.times_holds()
+            || (self.policy.codel.is_some() && self.queue.waiting() > 0)
+            || (self.caps_were_lowered() && self.exceeds_caps(slot.set))
     }
 
     /// Lets a claim wait, as long as `patience` says, counted from its first call here. It tries again first:
@@ -342,33 +354,59 @@ impl Machine {
         let backend = &set.backend;
         observer.observe(&Event::SetClaimStart { claim, backend });
         let index = set.idle.first()?;
-        self.unlist(index);
-        self.shift(index, Phase::Claimed, observer);
+        self.links.remove(&mut set.idle, index);
+        if set.idle.is_empty() {
+            self.run_dry(set_index);
+        }
+        self.lend(index);
         let slot = &mut self.slots[index as usize];
+        let set = &mut self.sets[set_index as usize];
         slot.used = true;
-        let number = slot.number;
+        let (generation, number) = (slot.generation, slot.number);
+        let unclaimed = State::ConnectedUnclaimed;
+        set.shift(
+            &mut self.counts,
+            slot,
+            (unclaimed, Phase::Claimed),
+            observer,
+        );
         observer.observe(&Event::SetClaimDone {
             claim,
             slot: number,
         });
-        Some((self.id(index), number))
+        Some((SlotId { index, generation }, number))
+    }
+
+    /// A set has nothing idle any more.
+    fn run_dry(&mut self, set_index: u32) {
+        self.choice.remove(set_index);
+        self.ran_dry = Some(set_index);
     }
 
     /// Gives a connection that has come free to the claim whose turn it is, or lets it rest. Promise 6 hangs on this:
-    /// nothing becomes idle but here.
-    #[inline]
+    /// nothing becomes idle but here and in [`release`](Self::release), which do the same.
     pub(super) fn offer(&mut self, index: u32, observer: &mut impl Observer) -> Option<ClaimId> {
         self.shift(index, Phase::Unclaimed, observer);
-        let Some(id) = self.next_in_line(observer) else {
-            let set = self.slots[index as usize].set;
-            let idle = &mut self.sets[set as usize].idle;
-            if idle.is_empty() {
-                self.choice.insert(set);
-            }
-            self.links.push_front(idle, index);
-            return None;
-        };
-        self.hand_on(index, id, observer)
+        self.place(self.slots[index as usize].set, index, observer)
+    }
+
+    /// Gives an unclaimed connection to the claim whose turn it is, or lets it rest.
+    #[inline]
+    fn place(
+        &mut self,
+        set_index: u32,
+        index: u32,
+        observer: &mut impl Observer,
+    ) -> Option<ClaimId> {
+        if let Some(id) = self.next_in_line(observer) {
+            return self.hand_on(index, id, observer);
+        }
+        let idle = &mut self.sets[set_index as usize].idle;
+        if idle.is_empty() {
+            self.choice.insert(set_index);
+        }
+        self.links.push_front(idle, index);
+        None
     }
 
     /// Gives a connection that has come free to the claim whose turn it is.
@@ -442,14 +480,12 @@ impl Machine {
     }
 
     /// Takes an idle slot out of its set's list.
-    #[inline]
     pub(super) fn unlist(&mut self, index: u32) {
         let set_index = self.slots[index as usize].set;
         let idle = &mut self.sets[set_index as usize].idle;
         self.links.remove(idle, index);
         if idle.is_empty() {
-            self.choice.remove(set_index);
-            self.ran_dry = Some(set_index);
+            self.run_dry(set_index);
         }
     }
 

@@ -104,6 +104,14 @@ impl Machine {
     /// Claims came or were granted: more slots may be wanted. A call that knows the time opens them.
     #[inline]
     pub(super) fn demand_changed(&mut self) {
+        // Neither what is wanted nor what there can be exceeds what has been dealt already.
+        let most = self.load().min(self.policy.max_slots) as u64;
+        if most > self.shares.wanted() || !self.on_trial.is_empty() {
+            self.raise_demand();
+        }
+    }
+
+    fn raise_demand(&mut self) {
         let trials = self.most_trials() as u64;
         if trials > self.trials.wanted() {
             self.trials.raise(trials);
@@ -119,9 +127,11 @@ impl Machine {
     /// Whether slots are to be opened, and may.
     #[inline]
     pub(super) fn can_grow(&self) -> bool {
-        if self.update.is_some() {
-            return false;
-        }
+        let nobody = self.hungry.is_empty() && self.turns.is_empty();
+        !nobody && self.update.is_none() && self.has_room_to_grow()
+    }
+
+    fn has_room_to_grow(&self) -> bool {
         let probes = !self.turns.is_empty() && self.probing.len() < self.most_probes();
         let room = self.has_room() || !self.crowded.is_empty();
         let pressed = self.queue.waiting() > 0 && !self.resting.is_empty();
@@ -351,8 +361,14 @@ impl Machine {
         }
     }
 
-    /// Whether there are more slots, in all or of this set, than a lowered cap lets, goodbyes aside: what nobody holds ends.
+    /// Whether some cap was higher once. Otherwise nothing exceeds it (promise 1).
     #[inline]
+    pub(super) fn caps_were_lowered(&self) -> bool {
+        let (all, each) = self.caps_ever;
+        all > self.policy.max_slots || each > self.policy.set_config.max_count
+    }
+
+    /// Whether there are more slots, in all or of this set, than a lowered cap lets, goodbyes aside: what nobody holds ends.
     pub(super) fn exceeds_caps(&self, set_index: u32) -> bool {
         let here = self.sets[set_index as usize].stats.all_slots();
         self.counts.all_slots() > self.policy.max_slots || here > self.policy.set_config.max_count

@@ -1,6 +1,6 @@
 //! A slot's way: from connecting, through claims, checks and back-off, to its end.
 //!
-//! Every change of a slot's state goes through [`Machine::shift`], which keeps all counts and tells the observer.
+//! Every change of a slot's state goes through [`Set::shift`](crate::set::Set::shift), which keeps all counts and tells the observer.
 
 use alloc::sync::Arc;
 use core::fmt;
@@ -462,12 +462,11 @@ impl Machine {
     }
 
     /// Moves the slot on, keeps the counts, and tells the observer.
-    #[inline]
     pub(super) fn shift(&mut self, index: u32, phase: Phase, observer: &mut impl Observer) {
         let slot = &mut self.slots[index as usize];
         let (old, new) = (slot.phase.state(), phase.state());
-        slot.phase = phase;
         if old == new {
+            slot.phase = phase;
             return;
         }
         if old == State::ConnectedClaimed {
@@ -475,27 +474,12 @@ impl Machine {
         } else if new == State::ConnectedClaimed {
             self.lend(index);
         }
-        let slot = &self.slots[index as usize];
+        let slot = &mut self.slots[index as usize];
         let set = &mut self.sets[slot.set as usize];
         if old == State::ConnectedClaimed && set.standing == Standing::Draining {
             self.leaving -= 1;
         }
-        let before = set.presence();
-        set.stats.leave(old);
-        set.stats.enter(new);
-        self.counts.leave(old);
-        self.counts.enter(new);
-        observer.observe(&Event::SlotStateChange {
-            backend: &set.backend,
-            slot: slot.number,
-            old,
-            new,
-            stats: &set.stats,
-        });
-        let now = set.presence();
-        if now != before {
-            set.report_presence(before, now, phase, observer);
-        }
+        set.shift(&mut self.counts, slot, (old, phase), observer);
     }
 
     /// Names the slot's next piece of work, which may take `limit`.
