@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -208,8 +208,6 @@ impl Log {
 /// The queue, replayed from the pool's records alone.
 struct Replay {
     queue: VecDeque<u64>,
-    /// How often each claim was tried in vain. It is tried twice before it waits.
-    tries: HashMap<u64, u8>,
     /// Claims that end in the records. Those that do not were given up, which leaves no record.
     ended: HashSet<u64>,
     waited: u64,
@@ -225,7 +223,6 @@ impl Replay {
         }
         Self {
             queue: VecDeque::new(),
-            tries: HashMap::new(),
             ended,
             waited: 0,
             served_in_turn: 0,
@@ -234,13 +231,10 @@ impl Replay {
 
     fn step(&mut self, (sequence, kind, claim): Entry) {
         match kind {
+            // As it is told, the claim begins to wait, or is refused.
             Kind::PoolClaimFailed => {
-                let tries = self.tries.entry(claim).or_default();
-                *tries += 1;
-                if *tries == 2 {
-                    self.queue.push_back(claim);
-                    self.waited += 1;
-                }
+                self.queue.push_back(claim);
+                self.waited += 1;
             }
             Kind::PoolClaimDone => {
                 self.skip_given_up();

@@ -33,13 +33,14 @@ pub(crate) enum Content<Conn> {
 }
 
 impl<Conn> Inbox<Conn> {
-    pub(crate) fn new() -> Self {
-        Self(Mutex::new(Content::Nothing))
+    /// An inbox in which that task waits.
+    pub(crate) fn new(waker: Waker) -> Self {
+        Self(Mutex::new(Content::Awaited(waker)))
     }
 
     /// Notes whom to wake. Gives what was there.
-    pub(crate) fn expect(&self, waker: Waker) -> Content<Conn> {
-        std::mem::replace(&mut *self.0.lock(), Content::Awaited(waker))
+    pub(crate) fn expect(&mut self, waker: Waker) -> Content<Conn> {
+        std::mem::replace(self.0.get_mut(), Content::Awaited(waker))
     }
 
     /// Puts the answer in, and says whom to wake.
@@ -129,8 +130,7 @@ mod orders {
     #[test]
     fn an_answer_reaches_who_is_about_to_sleep_whoever_polled_before() {
         explore("inbox, answer", None, || {
-            let inbox: Arc<Inbox<()>> = Arc::new(Inbox::new());
-            inbox.expect(Waker::noop().clone());
+            let inbox: Arc<Inbox<()>> = Arc::new(Inbox::new(Waker::noop().clone()));
             let pool = Arc::clone(&inbox);
             let answering = loom::thread::spawn(move || answer(&pool));
             let refusal = loom::future::block_on(poll_fn(|cx| inbox.poll(cx)));
@@ -143,8 +143,7 @@ mod orders {
     #[test]
     fn an_answer_to_a_claim_that_leaves_is_taken_along_or_left_where_nobody_looks() {
         explore("inbox, leave", None, || {
-            let inbox: Arc<Inbox<()>> = Arc::new(Inbox::new());
-            inbox.expect(Waker::noop().clone());
+            let inbox: Arc<Inbox<()>> = Arc::new(Inbox::new(Waker::noop().clone()));
             let pool = Arc::clone(&inbox);
             let answering = loom::thread::spawn(move || answer(&pool));
             let taken = matches!(inbox.empty(), Content::Refused(_));

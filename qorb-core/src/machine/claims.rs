@@ -17,6 +17,9 @@ impl Machine {
     /// Claims a slot at once, or not at all: the claim may then [`enqueue`](Self::enqueue) its ticket.
     /// Newcomers never overtake: while others wait, there is nothing to be had here (promise 5).
     ///
+    /// That a try was in vain is told once it is known that nothing has come free since, which is when the ticket is
+    /// enqueued.
+    ///
     /// Constant time.
     #[inline]
     pub fn claim(&mut self, observer: &mut impl Observer) -> Result<Grant, Ticket> {
@@ -29,7 +32,8 @@ impl Machine {
         };
         let claim = ticket.number;
         observer.observe(&Event::ClaimStart { claim });
-        self.try_grant(ticket, observer).ok_or(ticket)
+        observer.observe(&Event::PoolClaimStart { claim });
+        self.take(ticket, observer).ok_or(ticket)
     }
 
     /// [`claim`](Self::claim), and [`enqueue`](Self::enqueue) if there is nothing to be had, in one call that takes the time:
@@ -46,7 +50,11 @@ impl Machine {
                 self.settle(now, observer);
                 Ok(Admission::Granted(grant))
             }
-            Err(ticket) => self.enqueue(now, ticket, patience, observer),
+            // Nothing can have come free since.
+            Err(ticket) => {
+                let ticket = self.start_clock(now, ticket, patience);
+                self.line_up(now, ticket, observer)
+            }
         }
     }
 
@@ -98,14 +106,22 @@ impl Machine {
     ) -> Result<Admission, Refusal> {
         let now = self.advance(now);
         let ticket = self.start_clock(now, ticket, patience);
-        if self.terminated {
-            return Err(self.refuse(ticket, observer));
-        }
-        if let Some(grant) = self.try_grant(ticket, observer) {
+        if let Some(grant) = self.take(ticket, observer) {
             self.settle(now, observer);
             return Ok(Admission::Granted(grant));
         }
-        if !ticket.patient || is_over(ticket, now) {
+        self.line_up(now, ticket, observer)
+    }
+
+    /// A claim that got nothing waits, if it will and may.
+    fn line_up(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        observer: &mut impl Observer,
+    ) -> Result<Admission, Refusal> {
+        self.report_in_vain(ticket.number, observer);
+        if self.terminated || !ticket.patient || is_over(ticket, now) {
             return Err(self.refuse(ticket, observer));
         }
         let full = self.policy.max_waiting;
@@ -258,9 +274,12 @@ impl Machine {
         if is_over(ticket, now) {
             return Err(self.refuse_for(ticket, Refusal::AcquireFailed, observer));
         }
-        if let Some(grant) = self.try_grant(ticket, observer) {
+        let claim = ticket.number;
+        observer.observe(&Event::PoolClaimStart { claim });
+        if let Some(grant) = self.take(ticket, observer) {
             return Ok(Admission::Granted(grant));
         }
+        self.report_in_vain(claim, observer);
         if !ticket.patient {
             return Err(self.refuse_for(ticket, Refusal::AcquireFailed, observer));
         }
@@ -314,15 +333,11 @@ impl Machine {
         }
     }
 
-    /// One try to satisfy a claim with an idle slot.
+    /// Satisfies a claim with an idle slot, if there is one.
     #[inline]
-    fn try_grant(&mut self, ticket: Ticket, observer: &mut impl Observer) -> Option<Grant> {
+    fn take(&mut self, ticket: Ticket, observer: &mut impl Observer) -> Option<Grant> {
         let claim = ticket.number;
-        observer.observe(&Event::PoolClaimStart { claim });
-        let Some((slot, number)) = self.take_idle(claim, observer) else {
-            observer.observe(&Event::PoolClaimFailed { claim });
-            return None;
-        };
+        let (slot, number) = self.take_idle(claim, observer)?;
         // What has come free was offered to those who wait, so that nobody can be overtaken here (promises 5 and 6).
         debug_assert_eq!(
             self.queue.waiting(),
@@ -343,13 +358,9 @@ impl Machine {
     #[inline]
     fn take_idle(&mut self, claim: u64, observer: &mut impl Observer) -> Option<(SlotId, u64)> {
         let (sets, now) = (&self.sets, self.now);
-        let chosen = self
+        let set_index = self
             .choice
-            .pick(&mut self.dice, |set| sets[set as usize].load(now));
-        let Some(set_index) = chosen else {
-            self.report_none_idle(claim, observer);
-            return None;
-        };
+            .pick(&mut self.dice, |set| sets[set as usize].load(now))?;
         let set = &mut self.sets[set_index as usize];
         let backend = &set.backend;
         observer.observe(&Event::SetClaimStart { claim, backend });
@@ -423,13 +434,22 @@ impl Machine {
         let slot = &mut self.slots[index as usize];
         slot.holder = id.index;
         slot.used = true;
-        let (set, number) = (slot.set, slot.number);
+        let (set_index, number) = (slot.set, slot.number);
         // It has nothing idle, having given what it had.
-        self.ran_dry = Some(set);
+        self.ran_dry = Some(set_index);
         observer.observe(&Event::PoolClaimStart { claim });
-        let backend = &self.sets[set as usize].backend;
+        let backend = &self.sets[set_index as usize].backend;
         observer.observe(&Event::SetClaimStart { claim, backend });
-        self.shift(index, Phase::Claimed, observer);
+        self.lend(index);
+        let slot = &mut self.slots[index as usize];
+        let set = &mut self.sets[set_index as usize];
+        let unclaimed = State::ConnectedUnclaimed;
+        set.shift(
+            &mut self.counts,
+            slot,
+            (unclaimed, Phase::Claimed),
+            observer,
+        );
         observer.observe(&Event::SetClaimDone {
             claim,
             slot: number,
@@ -577,16 +597,15 @@ impl Machine {
         observer.observe(&Event::Waiting { waiting });
     }
 
-    /// The backend that ran dry last is the one that this claim found empty.
-    #[cold]
-    fn report_none_idle(&self, claim: u64, observer: &mut impl Observer) {
+    /// A try to satisfy a claim found nothing. The backend that ran dry last is the one that it found empty.
+    fn report_in_vain(&self, claim: u64, observer: &mut impl Observer) {
         let set = self.ran_dry.and_then(|set| self.sets.get(set as usize));
-        let Some(set) = set.filter(|set| set.is_online()) else {
-            return;
-        };
-        let backend = &set.backend;
-        observer.observe(&Event::SetClaimStart { claim, backend });
-        observer.observe(&Event::SetClaimFailed { claim, backend });
+        if let Some(set) = set.filter(|set| set.is_online()) {
+            let backend = &set.backend;
+            observer.observe(&Event::SetClaimStart { claim, backend });
+            observer.observe(&Event::SetClaimFailed { claim, backend });
+        }
+        observer.observe(&Event::PoolClaimFailed { claim });
     }
 
     fn report_overdue(&self, index: u32, ticket: Ticket, observer: &mut impl Observer) {

@@ -303,16 +303,26 @@ impl Machine {
     }
 
     fn next_deadline(&self) -> Option<(Instant, Wakeup)> {
-        let slot = self.slot_timers.first();
-        let slot = slot.map(|(at, index)| (at, Wakeup::Slot(self.id(index))));
-        let claim = self.queue.first_deadline();
-        let claim = claim.map(|(at, id)| (at, Wakeup::Claim(id)));
-        let rebalance = self.rebalance_at.map(|at| (at, Wakeup::Rebalance));
-        let overdue = self.first_overdue();
-        let overdue = overdue.map(|(at, index)| (at, Wakeup::Overdue(self.id(index))));
+        let mut next: Option<(Instant, Wakeup)> = None;
+        let mut consider = |at: Instant, why: Wakeup| {
+            if next.is_none_or(|(first, _)| at < first) {
+                next = Some((at, why));
+            }
+        };
         // Of equal times, slots come before claims: a connection that is due may still serve the claim.
-        let due = [slot, claim, overdue, rebalance].into_iter().flatten();
-        due.min_by_key(|&(at, _)| at)
+        if let Some((at, index)) = self.slot_timers.first() {
+            consider(at, Wakeup::Slot(self.id(index)));
+        }
+        if let Some((at, id)) = self.queue.first_deadline() {
+            consider(at, Wakeup::Claim(id));
+        }
+        if let Some((at, index)) = self.first_overdue() {
+            consider(at, Wakeup::Overdue(self.id(index)));
+        }
+        if let Some(at) = self.rebalance_at {
+            consider(at, Wakeup::Rebalance);
+        }
+        next
     }
 
     /// The machine's time, moved on to `now`.

@@ -139,10 +139,7 @@ impl<Conn> State<Conn> {
         caller: Caller,
         waker: Waker,
     ) -> Queued<Conn> {
-        let spare = self.spare_inboxes.pop();
-        let inbox = spare.unwrap_or_else(|| Arc::new(Inbox::new()));
-        let before = inbox.expect(waker);
-        debug_assert!(matches!(before, Content::Nothing), "a spare inbox is empty");
+        let inbox = self.inbox_for(waker);
         let place = at(&mut self.inboxes, id.index());
         debug_assert!(
             place.is_none(),
@@ -153,6 +150,18 @@ impl<Conn> State<Conn> {
             caller,
         });
         Queued { id, inbox }
+    }
+
+    /// An inbox in which that task waits: one that is not in use, or a new one.
+    fn inbox_for(&mut self, waker: Waker) -> Arc<Inbox<Conn>> {
+        if let Some(mut spare) = self.spare_inboxes.pop()
+            && let Some(inbox) = Arc::get_mut(&mut spare)
+        {
+            let before = inbox.expect(waker);
+            debug_assert!(matches!(before, Content::Nothing), "a spare inbox is empty");
+            return spare;
+        }
+        Arc::new(Inbox::new(waker))
     }
 
     /// Answers a claim that waits, and says whom to wake.

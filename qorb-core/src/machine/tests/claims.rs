@@ -248,13 +248,14 @@ fn a_claim_asks_the_backend_that_ran_dry_last() {
         .iter()
         .map(|it| it.split(' ').next().unwrap())
         .collect();
-    let one_try = [
+    let in_vain = [
+        "ClaimStart",
         "PoolClaimStart",
         "SetClaimStart",
         "SetClaimFailed",
         "PoolClaimFailed",
     ];
-    assert_eq!(words, [&["ClaimStart"][..], &one_try, &one_try].concat());
+    assert_eq!(words, in_vain);
 }
 
 #[test]
@@ -266,7 +267,7 @@ fn a_claim_in_vain_asks_a_backend_whose_connections_never_come_to_rest() {
     pool.collect(claim);
     pool.events.0.clear();
     pool.wait(Patience::Policy);
-    assert_eq!(pool.told(&["SetClaimFailed"]).len(), 2);
+    assert_eq!(pool.told(&["SetClaimFailed"]).len(), 1);
 }
 
 #[test]
