@@ -1,0 +1,51 @@
+//! How much of everything.
+
+use std::time::Duration;
+
+/// Bounds on samples. The names of rows are those of the full scale.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scale {
+    /// How long each sample goes on, at least.
+    pub(crate) window: Duration,
+    /// Tasks in a crowd, and in a burst.
+    pub(crate) many_tasks: usize,
+    pub(crate) burst: usize,
+    /// Slots that lie at rest.
+    pub(crate) at_rest: usize,
+    /// Backends, where there are many, and where there are very many.
+    pub(crate) backends: usize,
+    pub(crate) far: usize,
+    /// A pool is quiet when nothing has changed for so long, and is no longer waited for after `patience`.
+    pub(crate) silence: Duration,
+    pub(crate) patience: Duration,
+}
+
+impl Scale {
+    pub(crate) const FULL: Self = Self {
+        window: Duration::from_millis(100),
+        many_tasks: 1024,
+        burst: 1000,
+        at_rest: 10_000,
+        backends: 1000,
+        far: 10_000,
+        silence: Duration::from_millis(400),
+        patience: Duration::from_secs(4),
+    };
+
+    /// Only to see that it works.
+    pub(crate) const QUICK: Self = Self {
+        window: Duration::from_millis(2),
+        many_tasks: 64,
+        burst: 64,
+        at_rest: 256,
+        backends: 10,
+        far: 100,
+        silence: Duration::from_millis(20),
+        patience: Duration::from_secs(1),
+    };
+}
+
+/// Slots, where nothing else is said.
+pub(crate) const SLOTS: usize = 16;
+/// Worker threads, where nothing else is said.
+pub(crate) const WORKERS: usize = 2;

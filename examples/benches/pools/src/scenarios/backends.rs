@@ -1,0 +1,105 @@
+//! S7: what it costs that there are many backends, for pools that know of such a thing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::contestants::{Contestant, connect_all};
+use crate::rows::{Goal, Row, Unit, Value};
+use crate::runtimes::Runtime;
+use crate::scale::{SLOTS, Scale, WORKERS};
+use crate::scenarios::Sample;
+use crate::scenarios::alone::nanoseconds_a_cycle;
+use crate::wire::{Factory, Tally};
+
+pub(crate) const S7: [Row; 6] = [
+    Row {
+        what: "one backend, claim + drop",
+        unit: Unit::Nanoseconds,
+        goal: Goal::None,
+    },
+    Row {
+        what: "1,000 backends, claim + drop",
+        unit: Unit::Nanoseconds,
+        goal: Goal::BesideRow(0, "one backend", 1.3),
+    },
+    Row {
+        what: "10,000 backends, claim + drop",
+        unit: Unit::Nanoseconds,
+        goal: Goal::BesideRow(0, "one backend", 2.),
+    },
+    Row {
+        what: "1,000 backends, 2,000 slots: connects made",
+        unit: Unit::Count,
+        goal: Goal::AtMost(2000.),
+    },
+    Row {
+        what: "most connections at once",
+        unit: Unit::Count,
+        goal: Goal::AtMost(2000.),
+    },
+    Row {
+        what: "quiet after",
+        unit: Unit::Milliseconds,
+        goal: Goal::AtMost(20.),
+    },
+];
+
+pub(crate) fn s7<C: Contestant>(scale: &Scale) -> Sample {
+    let far = C::SPREADS_FAR.then(|| claims::<C>(scale.far, scale.far, scale.window));
+    let start = start::<C>(scale);
+    vec![
+        claims::<C>(SLOTS, 1, scale.window),
+        claims::<C>(scale.backends, scale.backends, scale.window),
+        far.flatten(),
+        start.map(|it| Value::count(it.made)),
+        start.map(|it| Value::count(it.most_live)),
+        start.map(|it| Value::Number(it.quiet_after.as_secs_f64() * 1e3)),
+    ]
+}
+
+/// One task claims and gives back.
+fn claims<C: Contestant>(slots: usize, backends: usize, window: Duration) -> Option<Value> {
+    let took = C::Runtime::run(WORKERS, move |runtime| async move {
+        let pool = C::spread(&runtime, Factory::default(), slots, backends)?;
+        connect_all(&pool, slots).await;
+        // How many connections are made is a figure of its own.
+        Some(nanoseconds_a_cycle(&pool, &runtime, window, usize::MAX).await)
+    });
+    took.flatten().map(Value::Number)
+}
+
+/// What a pool did before it was quiet.
+#[derive(Clone, Copy)]
+struct Start {
+    made: usize,
+    most_live: usize,
+    quiet_after: Duration,
+}
+
+/// Starts a pool that nobody claims from, and waits until it changes nothing any more. Silence is no event, so it is looked for now and
+/// then.
+fn start<C: Contestant>(scale: &Scale) -> Option<Start> {
+    let Scale {
+        backends,
+        silence,
+        patience,
+        ..
+    } = *scale;
+    let slots = 2 * backends;
+    let start = C::Runtime::run(WORKERS, move |runtime| async move {
+        let tally = Arc::new(Tally::new());
+        let pool = C::spread(&runtime, Factory::tallied(&tally), slots, backends)?;
+        let silent = |tally: &Tally| tally.made() > 0 && tally.age() - tally.changed() >= silence;
+        while !silent(&tally) && tally.age() < patience {
+            smol::Timer::after(silence / 20).await;
+        }
+        let start = Start {
+            made: tally.made(),
+            most_live: tally.most_live(),
+            quiet_after: tally.changed(),
+        };
+        drop(pool);
+        Some(start)
+    });
+    start.flatten()
+}
