@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use smol::lock::Barrier;
+
 use crate::contestants::{Contestant, Hold, cycle};
 use crate::runtimes::Runtime;
 
@@ -11,7 +13,7 @@ use crate::runtimes::Runtime;
 pub(crate) struct Crowd {
     tasks: usize,
     window: Duration,
-    came: AtomicUsize,
+    gate: Barrier,
     left: AtomicUsize,
     began: OnceLock<Instant>,
     ended: OnceLock<Instant>,
@@ -26,7 +28,7 @@ impl Crowd {
         Arc::new(Self {
             tasks,
             window,
-            came: AtomicUsize::new(0),
+            gate: Barrier::new(tasks),
             left: AtomicUsize::new(0),
             began: OnceLock::new(),
             ended: OnceLock::new(),
@@ -34,14 +36,11 @@ impl Crowd {
         })
     }
 
-    /// Waits until all are there.
-    pub(crate) async fn gather<R: Runtime>(&self, runtime: &R) {
-        if self.came.fetch_add(1, Ordering::SeqCst) + 1 == self.tasks {
-            self.began.get_or_init(Instant::now);
-        }
-        while self.began.get().is_none() {
-            runtime.yield_now().await;
-        }
+    /// Waits until all are there. They are woken, rather than that they look again and again: tokio does not let another worker have a task
+    /// that yielded before this worker has run out of others, which a task that never waits does not let happen.
+    pub(crate) async fn gather(&self) {
+        self.gate.wait().await;
+        self.began.get_or_init(Instant::now);
     }
 
     /// Whether it goes on, for the task of that number, which has had so many turns.
@@ -99,7 +98,7 @@ pub(crate) async fn turns<C: Contestant, H: Hold>(
         .map(|task| {
             let (pool, on, crowd) = (pool.clone(), runtime.clone(), Arc::clone(&crowd));
             runtime.spawn(async move {
-                crowd.gather(&on).await;
+                crowd.gather().await;
                 let mut turns = 0;
                 while crowd.goes_on(task, turns) {
                     cycle(&pool, &on, slots, hold).await;

@@ -76,7 +76,7 @@ fn waits<C: Contestant>(tasks: usize, window: Duration) -> Option<(f64, f64)> {
                 let (pool, on, crowd) = (pool.clone(), runtime.clone(), Arc::clone(&crowd));
                 runtime.spawn(async move {
                     let mut waits = Vec::with_capacity(1024);
-                    crowd.gather(&on).await;
+                    crowd.gather().await;
                     while crowd.goes_on(task, waits.len()) {
                         let asked = Instant::now();
                         let lent = pool.claim().await;
@@ -93,8 +93,8 @@ fn waits<C: Contestant>(tasks: usize, window: Duration) -> Option<(f64, f64)> {
         let mut histogram = Histogram::<u64>::new(3).expect("three digits are not too many");
         for task in joined {
             for wait in task.await {
-                // It grows as needed.
-                histogram.saturating_record(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX));
+                let wait = u64::try_from(wait.as_nanos()).expect("nobody waits for centuries");
+                histogram.record(wait).expect("it grows as needed");
             }
         }
         let at = |quantile| {
