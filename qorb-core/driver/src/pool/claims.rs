@@ -114,7 +114,10 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
     /// Whether the next claim is to have the time at hand. Called under the lock.
     pub(super) fn guess(&self, state: &State<Conn>, waits: bool) {
         let wanted = waits || state.machine.times_holds();
-        self.wants_time.store(wanted, Ordering::Relaxed);
+        // What is written is what others have to fetch anew, so only what changes is.
+        if wanted != self.wants_time.load(Ordering::Relaxed) {
+            self.wants_time.store(wanted, Ordering::Relaxed);
+        }
         if self.backtraces {
             let looked_for = state.machine.policy().leak_after.is_some();
             self.wants_backtraces.store(looked_for, Ordering::Relaxed);

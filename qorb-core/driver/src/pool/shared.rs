@@ -24,6 +24,8 @@ use crate::stats::Stats;
 use crate::sync::{Arc, AtomicBool, Mutex};
 use crate::watch::Audience;
 
+/// It has cache lines of its own, so that the count of its references, which every claim changes, is not among what all look at.
+#[repr(align(128))]
 pub(crate) struct Shared<Conn: Connection, R: Runtime> {
     pub(crate) audience: Audience,
     pub(crate) runtime: R,
