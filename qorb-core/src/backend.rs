@@ -137,6 +137,11 @@ impl Backend {
         u32::from(self.weight.max(1))
     }
 
+    /// Whether it is the same backend, whatever else may have changed of it.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.address == other.address && self.name == other.name && self.unix == other.unix
+    }
+
     /// What tells it from other backends.
     pub fn identity(&self) -> Identity {
         Identity {

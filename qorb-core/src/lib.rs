@@ -78,6 +78,7 @@ mod codel;
 mod list;
 mod memory;
 mod queue;
+mod register;
 mod set;
 mod shares;
 mod timers;

@@ -5,14 +5,13 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
-use core::ops::{Deref, DerefMut};
 
 use crate::backend::Backend;
 use crate::choice::Load;
 use crate::event::{Event, Observer};
-use crate::list::List;
+use crate::list::{List, NONE};
 use crate::slot::{Phase, Slot, State, Stats};
-use crate::stats::{Closed, Failure, Trouble};
+use crate::stats::{Closed, Closing, Failure, Trouble};
 use crate::time::Instant;
 use crate::window::Window;
 
@@ -53,32 +52,53 @@ pub(crate) struct Set {
     pub(crate) probe_failures: u32,
     /// While its probe waits, or it waits for its turn: when it is due.
     pub(crate) due: Due,
+    /// While its probe waits: the slot of that.
+    pub(crate) probe: u32,
     /// What is kept to be told of it, and decides nothing.
     pub(crate) history: History,
 }
 
-/// What has happened to a backend. It is on the heap, for it is seldom looked at.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct History(Box<Past>);
-
+/// What has happened to a backend.
 #[derive(Clone, Debug)]
-pub(crate) struct Past {
+pub(crate) struct History {
     pub(crate) opened: u64,
-    pub(crate) closed: Closed,
-    pub(crate) connect_failures: u64,
-    pub(crate) last_failure: Option<Failure>,
     /// It has never been online, or its last connection failed.
     pub(crate) dark: bool,
+    /// On the heap, for many have had none of it.
+    past: Option<Box<Past>>,
 }
 
-impl Default for Past {
+/// What has ended or gone wrong.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Past {
+    /// Connections closed, by reason, those for which none were left out: there are seldom more than two.
+    closed: Vec<(Closing, u64)>,
+    pub(crate) connect_failures: u64,
+    pub(crate) last_failure: Option<Box<Failure>>,
+}
+
+impl Past {
+    /// Connections closed, by reason.
+    pub(crate) fn closed(&self) -> Closed {
+        self.closed.iter().copied().collect()
+    }
+
+    pub(crate) fn count_closed(&mut self, why: Closing) {
+        if let Some((_, count)) = self.closed.iter_mut().find(|(it, _)| *it == why) {
+            *count += 1;
+        } else {
+            self.closed.reserve_exact(1);
+            self.closed.push((why, 1));
+        }
+    }
+}
+
+impl Default for History {
     fn default() -> Self {
         Self {
             opened: 0,
-            closed: Closed::default(),
-            connect_failures: 0,
-            last_failure: None,
             dark: true,
+            past: None,
         }
     }
 }
@@ -90,7 +110,16 @@ impl History {
         // That they are cut short is no news to anybody here.
         let _ = write!(words, "{reason}");
         let reason = words.0.into();
-        self.last_failure = Some(Failure { at, what, reason });
+        self.past_mut().last_failure = Some(Box::new(Failure { at, what, reason }));
+    }
+
+    /// What has ended or gone wrong, if anything has.
+    pub(crate) fn past(&self) -> Option<&Past> {
+        self.past.as_deref()
+    }
+
+    pub(crate) fn past_mut(&mut self) -> &mut Past {
+        self.past.get_or_insert_default()
     }
 }
 
@@ -113,20 +142,6 @@ impl Write for Words {
 
 /// How many bytes of an error's words are kept of each backend: what an engineer reads, not a page of HTML.
 const MOST_WORDS: usize = 512;
-
-impl Deref for History {
-    type Target = Past;
-
-    fn deref(&self) -> &Past {
-        &self.0
-    }
-}
-
-impl DerefMut for History {
-    fn deref_mut(&mut self) -> &mut Past {
-        &mut self.0
-    }
-}
 
 /// What claims find at a backend.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -201,6 +216,7 @@ impl Set {
             proving: None,
             probe_failures: 0,
             due: Due::NOW,
+            probe: NONE,
             history: History::default(),
         }
     }

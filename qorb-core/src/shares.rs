@@ -5,7 +5,7 @@
 //! equal weights that is as even as can be; with others nobody strays from the exact proportion by a whole
 //! seat but in contrived cases. And which seats are dealt depends only on who takes part and how many there
 //! are, never on how it came about. So one more seat, one seat fewer, one backend more or fewer each cost a
-//! logarithm for every seat that moves.
+//! logarithm for every seat that moves. Where very many are to move, they do so in slices: see [`Progress`].
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -20,13 +20,28 @@ pub(crate) struct Shares {
     next: BTreeSet<Seat>,
     /// The last seat of everyone who has one, dearest last.
     last: BTreeSet<Seat>,
-    /// Seats wanted. As many are dealt as the caps let: `dealt == min(wanted, capacity)`, always.
+    /// Seats wanted. As many are dealt as the caps let: `dealt == min(wanted, capacity)`, once it is level.
     wanted: u64,
     dealt: u64,
     /// The sum of the caps of those who take part.
     capacity: u64,
     /// Whose share has changed since it was last asked. May repeat.
     changed: Vec<u32>,
+    progress: Progress,
+    /// How many seats have ever moved.
+    moves: u32,
+}
+
+/// How far the deal has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Progress {
+    /// All is as it should be.
+    #[default]
+    Level,
+    /// All who have seats are to have them, and others are still to come: as if fewer were wanted.
+    Partial,
+    /// Some are still to lose seats.
+    Uneven,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -53,6 +68,7 @@ impl Shares {
     }
 
     /// How many seats are wanted.
+    #[inline]
     pub(crate) fn wanted(&self) -> u64 {
         self.wanted
     }
@@ -84,29 +100,33 @@ impl Shares {
         self.level();
     }
 
-    /// Lets `index` take part. `weight` is at least one.
+    /// Lets `index` take part, or have another part than before. `weight` is at least one. It keeps what seats it has, as far
+    /// as its cap lets, so that a small change moves few.
     pub(crate) fn add(&mut self, index: u32, weight: u32, cap: u32) {
         debug_assert!(weight > 0, "nobody of no weight takes part");
-        self.remove(index);
         if self.holders.len() <= index as usize {
             self.holders.resize(index as usize + 1, Holder::default());
         }
-        self.holders[index as usize] = Holder {
-            weight,
-            cap,
-            seats: 0,
-        };
-        self.capacity += u64::from(cap);
-        self.enlist(index);
-        self.level();
-        // A newcomer's first seats may be worth more than others' last ones.
-        while let (Some(&next), Some(&last)) = (self.next.first(), self.last.last()) {
-            if next >= last {
-                break;
-            }
-            self.take_back();
-            self.deal();
+        let Holder {
+            weight: old_weight,
+            cap: old_cap,
+            seats: old_seats,
+        } = self.holders[index as usize];
+        if (old_weight, old_cap) == (weight, cap) {
+            return;
         }
+        if old_weight > 0 {
+            self.strike(index);
+        }
+        let seats = old_seats.min(cap);
+        self.holders[index as usize] = Holder { weight, cap, seats };
+        self.capacity = self.capacity - u64::from(old_cap) + u64::from(cap);
+        self.enlist(index);
+        if seats < old_seats {
+            self.dealt -= u64::from(old_seats - seats);
+            self.changed.push(index);
+        }
+        self.level();
     }
 
     /// Lets `index` no longer take part. Its seats go to the others.
@@ -147,15 +167,60 @@ impl Shares {
         form.indices(self.changed.iter().rev().copied());
     }
 
-    /// Deals or takes back until as many are dealt as are wanted, or as the caps let.
-    fn level(&mut self) {
+    /// Moves seats towards where they belong, so many and no more.
+    pub(crate) fn level(&mut self) {
         let goal = self.wanted.min(self.capacity);
-        while self.dealt < goal {
-            self.deal();
+        for _ in 0..SLICE {
+            match self.dealt.cmp(&goal) {
+                Ordering::Greater => self.take_back(),
+                Ordering::Less => self.deal(),
+                Ordering::Equal if self.is_disordered() => {
+                    self.take_back();
+                    self.deal();
+                }
+                Ordering::Equal => {
+                    self.progress = Progress::Level;
+                    return;
+                }
+            }
         }
-        while self.dealt > goal {
-            self.take_back();
+        self.progress = if self.dealt > goal || self.is_disordered() {
+            Progress::Uneven
+        } else if self.dealt < goal {
+            Progress::Partial
+        } else {
+            Progress::Level
+        };
+    }
+
+    /// A newcomer's first seats may be worth more than others' last ones.
+    fn is_disordered(&self) -> bool {
+        match (self.next.first(), self.last.last()) {
+            (Some(next), Some(last)) => next < last,
+            _ => false,
         }
+    }
+
+    /// Whether everybody whose share has changed has been asked for since.
+    #[inline]
+    pub(crate) fn are_reviewed(&self) -> bool {
+        self.changed.is_empty()
+    }
+
+    /// How far the deal has come.
+    #[inline]
+    pub(crate) fn progress(&self) -> Progress {
+        self.progress
+    }
+
+    /// How many seats have ever moved, around a circle.
+    pub(crate) fn moves(&self) -> u32 {
+        self.moves
+    }
+
+    /// How many seats have moved since there were `before`.
+    pub(crate) fn moves_since(&self, before: u32) -> u32 {
+        self.moves.wrapping_sub(before)
     }
 
     fn deal(&mut self) {
@@ -178,6 +243,7 @@ impl Shares {
         self.strike(index);
         let holder = &mut self.holders[index as usize];
         holder.seats = holder.seats.saturating_add_signed(by);
+        self.moves = self.moves.wrapping_add(1);
         self.enlist(index);
         self.changed.push(index);
     }
@@ -210,6 +276,9 @@ impl Shares {
         )
     }
 }
+
+/// How many seats move in one go.
+const SLICE: usize = 24;
 
 /// By worth, then by index: no two seats are equal.
 impl Ord for Seat {
@@ -346,6 +415,9 @@ mod tests {
                     }
                     Step::Raise(wanted) => deal.raise(wanted),
                     Step::Lower(wanted) => deal.lower(wanted),
+                }
+                while deal.progress() != Progress::Level {
+                    deal.level();
                 }
                 let expected = model(&takers, deal.wanted());
                 // What was reported as changed is all that changed.

@@ -251,6 +251,16 @@ impl Closed {
     }
 }
 
+impl FromIterator<(Closing, u64)> for Closed {
+    fn from_iter<I: IntoIterator<Item = (Closing, u64)>>(counts: I) -> Self {
+        let mut closed = Self::default();
+        for (why, count) in counts {
+            closed.0[why as usize] += count;
+        }
+        closed
+    }
+}
+
 /// A map from each reason there is to its count.
 #[cfg(feature = "serde")]
 impl serde::Serialize for Closed {

@@ -10,14 +10,14 @@ pub(crate) struct Window {
     /// The sum of the counts: none is the common case, and answers at once.
     sum: u32,
     /// The latest ten seconds counted, from the epoch.
-    latest: u64,
+    latest: u32,
 }
 
 impl Window {
     /// Counts one failure.
     pub(crate) fn record(&mut self, now: Instant) {
         self.forget(now);
-        let count = &mut self.counts[(self.latest % BUCKETS as u64) as usize];
+        let count = &mut self.counts[(self.latest % BUCKETS as u32) as usize];
         // A bucket that is full stays full: it could not say "worse" any louder.
         if let Some(more) = count.checked_add(1) {
             *count = more;
@@ -48,18 +48,19 @@ impl Window {
         }
         // Where within its ten seconds the present is decides how soon all of them grow older.
         form.number(now.as_nanos() % BUCKET_NANOS);
-        for age in 0..BUCKETS as u64 {
-            let bucket = (copy.latest + BUCKETS as u64 - age) % BUCKETS as u64;
+        for age in 0..BUCKETS as u32 {
+            let bucket = (copy.latest + BUCKETS as u32 - age) % BUCKETS as u32;
             form.number(copy.counts[bucket as usize].into());
         }
     }
 
     /// Clears what has become too old by `now`.
     fn forget(&mut self, now: Instant) {
-        let present = now.as_nanos() / BUCKET_NANOS;
-        let passed = present.saturating_sub(self.latest).min(BUCKETS as u64);
+        // All the time there is has fewer than 2³² of them.
+        let present = (now.as_nanos() / BUCKET_NANOS) as u32;
+        let passed = present.saturating_sub(self.latest).min(BUCKETS as u32);
         for step in 1..=passed {
-            let bucket = ((self.latest + step) % BUCKETS as u64) as usize;
+            let bucket = ((self.latest + step) % BUCKETS as u32) as usize;
             self.sum -= u32::from(self.counts[bucket]);
             self.counts[bucket] = 0;
         }

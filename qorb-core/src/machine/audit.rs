@@ -166,6 +166,11 @@ impl Machine {
             !on_trial || (sound && !set.has_connected && share <= 1),
             || format!("{name} is on trial, with a share of {share}"),
         )?;
+        equal(
+            format_args!("{name} takes part untried"),
+            &self.untried.contains(&index),
+            &(sound && !set.has_connected && !on_trial),
+        )?;
         let hungry = sound && set.live < share && room;
         equal(
             format_args!("{name} is hungry"),

@@ -222,6 +222,9 @@ impl Machine {
         form.number(policy.unwrap_or(policies.len()) as u64);
         form.maybe_time(self.rebalance_at);
         form.flag(self.rebalance_owed);
+        form.flag(self.retrying);
+        form.number(self.judged.into());
+        form.number(self.trimmed.map_or(0, |below| u64::from(below) + 1));
         self.write_slots(form);
         self.write_sets(form);
         self.shares.write(form);
@@ -421,7 +424,7 @@ mod tests {
         machine.now.after(SECOND).unwrap()
     }
 
-    const TOLD: [Change; 41] = [
+    const TOLD: [Change; 44] = [
         ("the end", |it| it.terminated = true),
         ("the policy", |it| {
             let [_, other] = policies();
@@ -430,6 +433,9 @@ mod tests {
         ("the tick", |it| it.rebalance_at = Some(soon(it))),
         ("no tick", |it| it.rebalance_at = None),
         ("a tick owed", |it| it.rebalance_owed = true),
+        ("trials to come", |it| it.retrying = true),
+        ("how far slow ones are judged", |it| it.judged = 1),
+        ("how far a tick has come", |it| it.trimmed = Some(1)),
         ("a phase", |it| it.slots[0].phase = Phase::Checking),
         ("a slot's set", |it| it.slots[0].set = 1),
         ("a slot's failures", |it| it.slots[0].failures = 1),

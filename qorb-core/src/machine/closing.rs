@@ -49,7 +49,8 @@ impl Machine {
         self.totals.closed += 1;
         self.closed.count(why);
         let set = self.slots[index as usize].set;
-        self.sets[set as usize].history.closed.count(why);
+        let history = &mut self.sets[set as usize].history;
+        history.past_mut().count_closed(why);
     }
 
     /// Ends a slot that has no connection any more, and may never have had one.

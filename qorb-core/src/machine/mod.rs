@@ -32,12 +32,11 @@ mod update;
 #[cfg(test)]
 mod tests;
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use slab::Slab;
 
-use crate::backend::Identity;
 use crate::choice::Choice;
 use crate::codel::Delay;
 use crate::dice::Dice;
@@ -48,7 +47,8 @@ use crate::list::{Links, List};
 use crate::memory::Memory;
 use crate::policy::{CheckedPolicy, Policy};
 use crate::queue::Queue;
-use crate::set::{Due, Set, Standing};
+use crate::register::Register;
+use crate::set::{Due, Past, Set, Standing};
 use crate::shares::Shares;
 use crate::slot::{self, Slot};
 use crate::stats::{BackendStats, Closed, Stats, Totals};
@@ -120,12 +120,15 @@ pub struct Machine {
     closing: usize,
 
     sets: Slab<Set>,
-    identities: BTreeMap<Identity, u32>,
+    /// Who is known, and as which set.
+    identities: Register,
     choice: Choice,
     /// The set that gave its last idle slot away most recently: the one that the next claim in vain is said
     /// to have asked.
     ran_dry: Option<u32>,
     update: Option<Update>,
+    /// The set that the update found last; any other only makes it search.
+    found: u32,
     epoch: u64,
     /// How backends that have gone failed.
     memory: Memory,
@@ -148,6 +151,12 @@ pub struct Machine {
     on_trial: BTreeSet<u32>,
     /// Sets that were on trial when nothing worked any more, and so take part in full until something does.
     released: BTreeSet<u32>,
+    /// Those are on trial once more, in slices.
+    retrying: bool,
+    /// Sound sets that take part in full and have never been connected to.
+    untried: BTreeSet<u32>,
+    /// Those of them that the tick which is owed has judged are below this.
+    judged: u32,
     /// How many sets are draining, and how many are failing or full, and so are probed.
     draining: usize,
     probed: usize,
@@ -160,8 +169,10 @@ pub struct Machine {
     /// Probed sets with more connects under way than one, which may go on while nobody needs the room.
     crowded: BTreeSet<u32>,
     rebalance_at: Option<Instant>,
-    /// The time to rebalance came while an update was being applied.
+    /// The time to rebalance came while an update was being applied, or it goes in slices.
     rebalance_owed: bool,
+    /// Of that tick, backends below this have been trimmed; `None` before that begins.
+    trimmed: Option<u32>,
 
     queue: Queue,
     delay: Delay,
@@ -183,6 +194,7 @@ impl Machine {
     pub fn new(policy: CheckedPolicy, hooks: Hooks, dice: Dice, now: Instant) -> Self {
         Self {
             rebalance_owed: false,
+            trimmed: None,
             rebalance_at: now.after(policy.rebalance_interval),
             caps_ever: (policy.max_slots, policy.set_config.max_count),
             policy,
@@ -195,10 +207,11 @@ impl Machine {
             slot_timers: Timers::default(),
             closing: 0,
             sets: Slab::new(),
-            identities: BTreeMap::new(),
+            identities: Register::default(),
             choice: Choice::default(),
             ran_dry: None,
             update: None,
+            found: 0,
             epoch: 0,
             memory: Memory::default(),
             sets_end: 0,
@@ -210,6 +223,9 @@ impl Machine {
             leaving: 0,
             on_trial: BTreeSet::new(),
             released: BTreeSet::new(),
+            retrying: false,
+            untried: BTreeSet::new(),
+            judged: 0,
             draining: 0,
             probed: 0,
             probing: BTreeSet::new(),
@@ -263,7 +279,11 @@ impl Machine {
     pub fn handle_timeout(&mut self, now: Instant, observer: &mut impl Observer) {
         let now = self.advance(now);
         self.continue_update(now, observer);
+        let before = self.outputs.len();
         for _ in 0..DUE_SLICE {
+            if self.outputs.len() - before >= MOST_OUTPUTS {
+                break;
+            }
             // Whatever is handled is disarmed, or armed anew for a time after `now`.
             match self.next_deadline().filter(|&(at, _)| at <= now) {
                 Some((_, Wakeup::Slot(id))) => self.slot_timeout(now, id.index, observer),
@@ -462,13 +482,19 @@ impl Machine {
                 .back_off_until()
                 .filter(|&at| at > now)
                 .map(|at| at.since(now)),
-            last_failure: set.history.last_failure.clone(),
+            last_failure: set
+                .history
+                .past()
+                .and_then(|it| it.last_failure.as_deref().cloned()),
             opened: set.history.opened,
-            closed: set.history.closed,
-            connect_failures: set.history.connect_failures,
+            closed: set.history.past().map(Past::closed).unwrap_or_default(),
+            connect_failures: set.history.past().map_or(0, |it| it.connect_failures),
         })
     }
 }
 
 /// How many deadlines are seen to in one go.
-const DUE_SLICE: usize = 256;
+const DUE_SLICE: usize = 32;
+
+/// After so many outputs, work that comes in slices goes on at the next call: what is to be done is done under a lock, too.
+const MOST_OUTPUTS: usize = 32;

@@ -60,6 +60,10 @@ impl Machine {
         self.probing.insert(set_index);
         self.leave_deal(set_index);
         self.take_stock(set_index);
+        // The keeper is one of them, and mostly the only one: then there is nothing to look for among very many.
+        if self.sets[set_index as usize].stats.connecting_slots <= 1 {
+            return;
+        }
         let mut others = self.sets[set_index as usize].slots.clone();
         others.retain(|&other| other != keeper);
         others.retain(|&other| self.slots[other as usize].phase == Phase::BackingOff);
@@ -124,14 +128,14 @@ impl Machine {
             return;
         }
         let rests = self.resting.contains(&(set.due, set_index));
-        let mut slots = set.slots.iter().copied();
-        let probe = slots.find(|&it| self.slots[it as usize].phase == Phase::BackingOff);
+        let probe = set.probe;
         self.stir_probe(set_index);
         self.leave_turns(set_index);
         self.sets[set_index as usize].due = Due::At(now);
-        match probe.filter(|_| rests) {
-            Some(index) => self.attempt(now, index, observer),
-            None => self.queue_turn(set_index),
+        if rests {
+            self.attempt(now, probe, observer);
+        } else {
+            self.queue_turn(set_index);
         }
     }
 
@@ -164,14 +168,20 @@ impl Machine {
             self.sets[set_index as usize].proving = None;
         }
         if let Some(due) = self.thin_out(set_index, index, due, observer) {
-            self.sets[set_index as usize].due = due;
-            self.resting.insert((due, set_index));
+            self.rest_probe(set_index, index, due);
             let next = self.turns.first();
             if next.is_some_and(|&(next, _)| Due::At(next) <= due) {
                 self.yield_turn(set_index, observer);
             }
         }
         self.review(set_index);
+    }
+
+    /// The set's only slot without a connection waits to probe it.
+    fn rest_probe(&mut self, set_index: u32, index: u32, due: Due) {
+        let set = &mut self.sets[set_index as usize];
+        (set.due, set.probe) = (due, index);
+        self.resting.insert((due, set_index));
     }
 
     /// A backend that was failing when it went is back, and waits for its turn as if it had stayed.
@@ -248,8 +258,7 @@ impl Machine {
         self.slots[index as usize].failures = self.sets[set_index as usize].probe_failures;
         if due > now {
             self.slot_timers.arm(index, Some(due));
-            self.sets[set_index as usize].due = Due::At(due);
-            self.resting.insert((Due::At(due), set_index));
+            self.rest_probe(set_index, index, Due::At(due));
         } else {
             self.attempt(now, index, observer);
         }
@@ -268,14 +277,11 @@ impl Machine {
     fn yield_turn(&mut self, set_index: u32, observer: &mut impl Observer) {
         self.stir_probe(set_index);
         self.probing.remove(&set_index);
-        let mut slots = self.sets[set_index as usize].slots.iter().copied();
-        let slot = slots.find(|&it| self.slots[it as usize].phase == Phase::BackingOff);
-        debug_assert!(slot.is_some(), "a probe that waits has a slot");
-        if let Some(index) = slot {
-            let failures = self.slots[index as usize].failures;
-            self.sets[set_index as usize].probe_failures = failures;
-            self.retire(self.now, index, observer);
-        }
+        let index = self.sets[set_index as usize].probe;
+        let slot = &self.slots[index as usize];
+        debug_assert_eq!((slot.set, slot.phase), (set_index, Phase::BackingOff));
+        self.sets[set_index as usize].probe_failures = slot.failures;
+        self.retire(self.now, index, observer);
         self.queue_turn(set_index);
     }
 

@@ -15,9 +15,10 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::mem;
 
-use super::Machine;
+use super::{MOST_OUTPUTS, Machine};
 use crate::event::{Event, Observer};
 use crate::set::{Due, Standing};
+use crate::shares::Progress;
 use crate::slot::{Phase, State};
 use crate::time::Instant;
 
@@ -127,15 +128,49 @@ impl Machine {
     /// Whether slots are to be opened, and may.
     #[inline]
     pub(super) fn can_grow(&self) -> bool {
-        let nobody = self.hungry.is_empty() && self.turns.is_empty();
-        !nobody && self.update.is_none() && self.has_room_to_grow()
+        !self.is_calm() && self.update.is_none() && self.has_room_to_grow()
+    }
+
+    /// Whether all backends are sound and have what they should have, which they most often do: what else there is to find
+    /// out about growth need not be looked at.
+    #[inline]
+    fn is_calm(&self) -> bool {
+        self.hungry.is_empty()
+            && self.on_trial.is_empty()
+            && self.probed == 0
+            && self.is_dealt()
+            && !self.rebalance_owed
+            && !self.retrying
     }
 
     fn has_room_to_grow(&self) -> bool {
+        if self.has_left_off() {
+            return true;
+        }
         let probes = !self.turns.is_empty() && self.probing.len() < self.most_probes();
         let room = self.has_room() || !self.crowded.is_empty();
         let pressed = self.queue.waiting() > 0 && !self.resting.is_empty();
         (probes && room) || (!self.hungry.is_empty() && (room || pressed))
+    }
+
+    /// Whether something was too much for one go, and goes on at the next.
+    #[inline]
+    fn has_left_off(&self) -> bool {
+        self.rebalance_owed
+            || !self.is_dealt()
+            || (!self.on_trial.is_empty() && !self.some_work())
+            || self.retrying
+    }
+
+    /// Whether everybody's share is what it is to be.
+    #[inline]
+    fn is_dealt(&self) -> bool {
+        self.shares.progress() == Progress::Level && self.trials.progress() == Progress::Level
+    }
+
+    /// Whether nobody is to lose what a share is made of, so that slots can be opened by it.
+    fn is_dealt_so_far(&self) -> bool {
+        self.shares.progress() != Progress::Uneven && self.trials.progress() != Progress::Uneven
     }
 
     #[inline]
@@ -146,24 +181,72 @@ impl Machine {
     /// Opens what slots are wanted, as far as the caps let; very many not in one go, but in as many as
     /// [`poll_timeout`](Self::poll_timeout) asks for. While a large set of backends is being applied it waits: who
     /// takes part is not known yet.
+    #[inline]
     pub(super) fn settle(&mut self, now: Instant, observer: &mut impl Observer) {
+        if !self.is_settled() {
+            self.settle_anew(now, observer);
+        }
+    }
+
+    /// Whether settling would find nothing to do.
+    #[inline]
+    fn is_settled(&self) -> bool {
+        let wanted = self.shares.wanted();
+        let most = self.most_slots();
+        self.is_calm()
+            && self.trials() == 0
+            && self.shares.are_reviewed()
+            && self.trials.are_reviewed()
+            && wanted <= most as u64
+            && wanted >= self.load().min(most) as u64
+    }
+
+    fn settle_anew(&mut self, now: Instant, observer: &mut impl Observer) {
         if self.update.is_some() {
             return;
         }
+        self.go_on_dealing();
+        if self.rebalance_owed && self.is_dealt() {
+            self.rebalance(now, observer);
+            return;
+        }
+        self.grow(now, observer);
+    }
+
+    /// Goes on with what was too much for one go.
+    fn go_on_dealing(&mut self) {
+        if self.retrying {
+            self.try_again_on_trial();
+        }
         // Nothing works that could be given up.
-        while !self.on_trial.is_empty() && !self.some_work() {
-            if let Some(&set) = self.on_trial.first() {
-                self.admit(set);
-                self.released.insert(set);
+        for _ in 0..TRIAL_SLICE {
+            if self.some_work() {
+                break;
             }
+            let Some(&set) = self.on_trial.first() else {
+                break;
+            };
+            self.admit(set);
+            self.released.insert(set);
         }
         self.deal();
+        if !self.is_dealt() {
+            self.trials.level();
+            self.shares.level();
+            self.review_changed();
+        }
+    }
+
+    fn grow(&mut self, now: Instant, observer: &mut impl Observer) {
         self.take_turns(now, observer);
         if !self.hungry.is_empty() {
             // The shares may still be those of a greater load.
             let demand = self.demand();
             self.shares.lower(demand);
             self.review_changed();
+        }
+        if !self.is_dealt_so_far() {
+            return;
         }
         for _ in 0..GROWTH_SLICE {
             let Some(&set) = self.hungry.first() else {
@@ -227,36 +310,69 @@ impl Machine {
     /// Surplus is closed, and slots are spread anew.
     pub(super) fn rebalance(&mut self, now: Instant, observer: &mut impl Observer) {
         self.rebalance_at = now.after(self.policy.rebalance_interval);
+        self.rebalance_owed = true;
         if self.update.is_some() {
-            self.rebalance_owed = true;
             return;
         }
-        observer.observe(&Event::RebalanceStart);
+        if self.trimmed.is_none() {
+            if !self.prepare_to_rebalance() {
+                return;
+            }
+            observer.observe(&Event::RebalanceStart);
+            self.trimmed = Some(0);
+        }
+        if !self.trim_some(now, observer) {
+            return;
+        }
+        self.rebalance_owed = false;
+        self.settle(now, observer);
+        // What connects may go on, unless others need the room.
+        let in_need = |it: &Self| !it.hungry.is_empty() && !it.has_room();
+        if in_need(self) {
+            let oversized: Vec<u32> = self.oversized.iter().copied().collect();
+            for set in oversized {
+                while in_need(self) && self.stop_surplus(now, set, observer) {
+                    self.settle(now, observer);
+                }
+            }
+        }
+        observer.observe(&Event::RebalanceDone);
+    }
+
+    /// Goes on to trim backends that have more than their share. Whether all are.
+    fn trim_some(&mut self, now: Instant, observer: &mut impl Observer) -> bool {
+        let before = self.outputs.len();
+        for _ in 0..TRIAL_SLICE {
+            let from = self.trimmed.unwrap_or(0);
+            let Some(&set) = self.oversized.range(from..).next() else {
+                self.trimmed = None;
+                return true;
+            };
+            self.trimmed = Some(set + 1);
+            self.trim(now, set, observer);
+            if self.outputs.len() - before >= MOST_OUTPUTS {
+                break;
+            }
+        }
+        false
+    }
+
+    /// Finds out who is to have how many slots now. Whether that is done: it goes in slices.
+    fn prepare_to_rebalance(&mut self) -> bool {
         // What was to end at the last tick and has not come back since is judged afresh.
-        while let Some(set) = self.marked.pop_first() {
+        for _ in 0..TRIAL_SLICE {
+            let Some(set) = self.marked.pop_first() else {
+                break;
+            };
             self.unmark(set, u32::MAX);
             self.review(set);
         }
-        self.judge_the_slow();
+        let judged = self.judge_the_slow();
         self.deal();
         let demand = self.demand();
         self.shares.lower(demand);
         self.review_changed();
-        let oversized: Vec<u32> = self.oversized.iter().copied().collect();
-        for &set in &oversized {
-            self.trim(now, set, observer);
-        }
-        self.settle(now, observer);
-        // What connects may go on, unless others need the room.
-        for &set in &oversized {
-            while !self.hungry.is_empty()
-                && !self.has_room()
-                && self.stop_surplus(now, set, observer)
-            {
-                self.settle(now, observer);
-            }
-        }
-        observer.observe(&Event::RebalanceDone);
+        judged && self.marked.is_empty() && self.is_dealt()
     }
 
     /// Closes what a backend has beyond its share: what is of least use first. What clients hold ends when it
@@ -410,7 +526,9 @@ impl Machine {
     /// A backend has connected. One that was probed takes part again, and so does a newcomer, in full.
     pub(super) fn welcome(&mut self, set_index: u32, index: u32) {
         let set = &mut self.sets[set_index as usize];
-        set.has_connected = true;
+        if !mem::replace(&mut set.has_connected, true) {
+            self.untried.remove(&set_index);
+        }
         set.unreachable = false;
         set.probe_failures = 0;
         match set.standing {
@@ -430,9 +548,11 @@ impl Machine {
         let is_new = set.slots.is_empty() || self.on_trial.contains(&set_index);
         if others_work && !set.has_connected && is_new {
             self.on_trial.insert(set_index);
+            self.untried.remove(&set_index);
             self.shares.remove(set_index);
             self.trials.add(set_index, weight, 1);
         } else {
+            enter(&mut self.untried, set_index, !set.has_connected);
             self.on_trial.remove(&set_index);
             self.trials.remove(set_index);
             self.shares.add(set_index, weight, most.min(set.ceiling));
@@ -443,12 +563,16 @@ impl Machine {
 
     /// Something works (again): those that had been let take part in full because nothing did are on trial once more.
     pub(super) fn try_again_on_trial(&mut self) {
+        self.retrying = false;
         if self.released.is_empty() || !self.some_work() {
             return;
         }
-        for set_index in mem::take(&mut self.released) {
-            self.put_on_trial(set_index);
+        for _ in 0..TRIAL_SLICE {
+            if let Some(set_index) = self.released.pop_first() {
+                self.put_on_trial(set_index);
+            }
         }
+        self.retrying = !self.released.is_empty();
     }
 
     /// A set that takes part and has never been connected to is on trial from now on.
@@ -460,22 +584,32 @@ impl Machine {
         }
     }
 
-    /// Those that had a whole interval to connect, and have not, are on trial from now on, if others work.
-    fn judge_the_slow(&mut self) {
+    /// Those that had a whole interval to connect, and have not, are on trial from now on, if others work. Whether all have
+    /// been judged: it goes in slices.
+    fn judge_the_slow(&mut self) -> bool {
+        let begin = mem::take(&mut self.judged);
         if !self.some_work() {
-            return;
+            return true;
         }
-        let slots = self.slots.iter().map(|(_, slot)| slot);
-        let connecting = slots.filter(|slot| slot.phase.state() == State::Connecting);
-        let slow: BTreeSet<u32> = connecting.map(|slot| slot.set).collect();
-        for set in slow {
-            self.put_on_trial(set);
+        let untried = self.untried.range(begin..).copied();
+        let some: Vec<u32> = untried.take(TRIAL_SLICE).collect();
+        for &set_index in &some {
+            if self.sets[set_index as usize].stats.connecting_slots > 0 {
+                self.put_on_trial(set_index);
+            }
         }
+        let next = some.last().map_or(u32::MAX, |&last| last + 1);
+        let done = self.untried.range(next..).next().is_none();
+        if !done {
+            self.judged = next;
+        }
+        done
     }
 
     /// The set takes part no longer.
     pub(super) fn leave_deal(&mut self, set_index: u32) {
         self.released.remove(&set_index);
+        self.untried.remove(&set_index);
         self.on_trial.remove(&set_index);
         self.trials.remove(set_index);
         self.shares.remove(set_index);
@@ -532,5 +666,8 @@ fn enter(book: &mut BTreeSet<u32>, index: u32, belongs: bool) {
     }
 }
 
-/// How many slots are opened in one go.
-const GROWTH_SLICE: usize = 128;
+/// How many slots are opened in one go: a call takes some ten microseconds, and its owner as long to do what it says.
+const GROWTH_SLICE: usize = 16;
+
+/// How many backends are put on trial or let off it, or are judged, in one go.
+const TRIAL_SLICE: usize = 16;

@@ -262,7 +262,7 @@ impl Machine {
             news,
         });
         self.totals.connect_failures += 1;
-        self.sets[set as usize].history.connect_failures += 1;
+        self.sets[set as usize].history.past_mut().connect_failures += 1;
         self.fail(now, index, Trouble::Connect, reason, observer);
     }
 

@@ -7,9 +7,9 @@
 use alloc::vec::Vec;
 use core::mem;
 
-use super::Machine;
 use super::slots::Taken;
-use crate::backend::{AllBackends, Backend, Identity};
+use super::{MOST_OUTPUTS, Machine};
+use crate::backend::{AllBackends, Backend};
 use crate::codel::Delay;
 use crate::event::{Event, Observer};
 use crate::policy::CheckedPolicy;
@@ -56,6 +56,7 @@ impl Machine {
 
     fn start_update(&mut self, backends: AllBackends) {
         self.epoch += 1;
+        self.found = u32::MAX;
         self.update = Some(Update {
             backends,
             step: Step::Admitting(0),
@@ -68,7 +69,12 @@ impl Machine {
         let Some(mut update) = self.update.take() else {
             return;
         };
+        let (moves, outputs) = (self.shares.moves(), self.outputs.len());
         for _ in 0..SLICE {
+            let much = self.shares.moves_since(moves) > MOST_MOVES;
+            if much || self.outputs.len() - outputs >= MOST_OUTPUTS {
+                break;
+            }
             update.step = match update.step {
                 Step::Admitting(at) if at < update.backends.len() => {
                     self.name(&update.backends[at], observer);
@@ -95,7 +101,7 @@ impl Machine {
         next: Option<AllBackends>,
         observer: &mut impl Observer,
     ) {
-        if mem::take(&mut self.rebalance_owed) {
+        if self.rebalance_owed {
             self.rebalance(now, observer);
         }
         if let Some(backends) = next {
@@ -106,11 +112,11 @@ impl Machine {
 
     /// The set names this backend.
     fn name(&mut self, backend: &Backend, observer: &mut impl Observer) {
-        let identity = backend.identity();
-        let Some(&index) = self.identities.get(&identity) else {
-            self.add_set(backend, identity, observer);
+        let Some(index) = self.find(backend) else {
+            self.add_set(backend, observer);
             return;
         };
+        self.found = index;
         let set = &mut self.sets[index as usize];
         if mem::replace(&mut set.epoch, self.epoch) == self.epoch {
             let backend = &set.backend;
@@ -133,19 +139,31 @@ impl Machine {
         }
     }
 
+    /// The set of that backend. Most sets name the same backends in the same order as before, so the one after that which was
+    /// found last is looked at first, and what nobody changed is not searched for.
+    fn find(&self, backend: &Backend) -> Option<u32> {
+        let next = self.found.wrapping_add(1);
+        let guess = self.sets.get(next as usize);
+        if guess.is_some_and(|set| set.backend.is_same(backend)) {
+            return Some(next);
+        }
+        self.identities.get(backend)
+    }
+
     /// A backend that is not known, or no longer.
-    fn add_set(&mut self, backend: &Backend, identity: Identity, observer: &mut impl Observer) {
-        let record = self.memory.take(self.now, &identity);
+    fn add_set(&mut self, backend: &Backend, observer: &mut impl Observer) {
+        let record = self.memory.take(self.now, &backend.identity());
         let mut set = Set::new(backend.clone(), self.sets_ever, self.epoch);
         if let Some(record) = record {
             (set.breaks_in_row, set.not_before) = (record.breaks_in_row, record.not_before);
         }
         let (backend, number) = (&set.backend.clone(), set.number);
         observer.observe(&Event::BackendAdded { backend, number });
+        self.found = self.sets.vacant_key() as u32;
         self.sets_ever = self.sets_ever.wrapping_add(1);
         let index = self.sets.insert(set) as u32;
         self.sets_end = self.sets_end.max(index as usize + 1);
-        self.identities.insert(identity, index);
+        self.identities.insert(backend, index);
         self.choice.enroll(index, backend.priority);
         match record.and_then(|record| record.probe) {
             Some((due, failures)) => self.go_on_probing(index, due, failures),
@@ -160,6 +178,7 @@ impl Machine {
             return;
         }
         let old = mem::replace(&mut set.backend, backend.clone().into());
+        self.identities.insert(&set.backend, index);
         let has_idle = !set.idle.is_empty();
         if old.priority != backend.priority {
             if has_idle {
@@ -235,7 +254,7 @@ impl Machine {
         self.draining -= 1;
         self.marked.remove(&set_index);
         self.choice.strike(set_index);
-        self.identities.remove(&set.backend.identity());
+        self.identities.remove(&set.backend);
         if self.ran_dry == Some(set_index) {
             self.ran_dry = None;
         }
@@ -286,6 +305,7 @@ impl Machine {
         observer.observe(&Event::Terminated);
         self.update = None;
         self.rebalance_at = None;
+        (self.rebalance_owed, self.trimmed, self.judged) = (false, None, 0);
         self.watch_no_more();
         self.refuse_all(observer);
         let sets = self.sets.iter();
@@ -299,4 +319,7 @@ impl Machine {
 }
 
 /// How many places are looked at in one go, in the list and among the backends there are.
-const SLICE: usize = 128;
+const SLICE: usize = 32;
+
+/// How many seats may have moved before no further place is looked at in the same go.
+const MOST_MOVES: u32 = 32;

@@ -527,4 +527,4 @@ pub(super) const NOBODY: u64 = 0;
 const SELDOM: u64 = 64;
 
 /// The machine does at least so many of a kind in one go.
-const LEAST_SLICE: usize = 128;
+const LEAST_SLICE: usize = 16;

@@ -1,41 +1,20 @@
-//! Operations at a few sizes for callgrind, which dumps what it counted after each.
+//! One operation at one size, for callgrind.
 
-use qorb_bench_core::longest::{self, Scene};
+use anyhow::Context;
+use clap::ValueEnum;
 use qorb_bench_core::measure::counted;
 use qorb_bench_core::operations::Operation;
 
-/// Does each operation at two sizes or three, and says which, in the order in which callgrind dumps.
-pub(crate) fn all() {
-    let slots = [1_000, 100_000];
-    let backends = [100, 10_000];
-    for (operation, sizes, times) in [
-        (Operation::ClaimRelease, slots, 1_000),
-        (Operation::HandOver, slots, 1_000),
-        (Operation::Cancel, slots, 1_000),
-        (Operation::Connect, slots, 1_000),
-        (Operation::Failure, slots, 1_000),
-        (Operation::Probe, slots, 100),
-        (Operation::TimeoutOne, slots, 1_000),
-        (Operation::RebalanceSlots, slots, 10),
-        (Operation::RebalanceBackends, backends, 10),
-        (Operation::UpdateSame, backends, 2),
-        (Operation::UpdateOne, backends, 2),
-    ] {
-        for n in sizes {
-            let mut act = operation.prepare(n);
-            // What is made once and kept, a vector's room say, is no part of it.
-            act(times);
-            counted(&mut act, times);
-            println!("{operation:?} {n} {times}");
-        }
-    }
-    for scene in Scene::ALL {
-        let (calls, _) = longest::longest(scene);
-        for taken in calls {
-            if taken.call != longest::Call::Outputs {
-                longest::count(scene, taken.place);
-                println!("{scene:?}/{:?} 10000 1", taken.call);
-            }
-        }
-    }
+/// Does what `what` says, as `connect:1000:50`: an operation, at what size, how many times. Instructions are to be counted in
+/// [`counted`] only.
+pub(crate) fn one(what: &str) -> anyhow::Result<()> {
+    let mut parts = what.split(':');
+    let mut next = || parts.next().context("an operation, a size, how many times");
+    let operation = Operation::from_str(next()?, false).map_err(anyhow::Error::msg)?;
+    let (n, times) = (next()?.parse()?, next()?.parse()?);
+    let mut act = operation.prepare(n);
+    // What is made once and kept, a vector's room say, is no part of it.
+    act(times);
+    counted(&mut act, times);
+    Ok(())
 }

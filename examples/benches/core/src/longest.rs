@@ -76,8 +76,6 @@ pub struct Taken {
 struct Stage<'a> {
     world: World,
     calls: &'a mut Vec<Taken>,
-    /// The call around which instructions are counted.
-    counted: Option<usize>,
 }
 
 /// The longest call of each sort, longest first, and how many calls there were.
@@ -85,7 +83,7 @@ pub fn longest(scene: Scene) -> (Vec<Taken>, usize) {
     let mut best: Vec<Taken> = Vec::new();
     for _ in 0..REPEATS {
         let mut calls = Vec::new();
-        play(scene, &mut calls, None);
+        play(scene, &mut calls);
         if best.is_empty() {
             best = calls;
             continue;
@@ -106,20 +104,11 @@ pub fn longest(scene: Scene) -> (Vec<Taken>, usize) {
     (found, best.len())
 }
 
-/// Does it once, with [`measure::counted`](crate::measure::counted) around the call at that place.
-pub fn count(scene: Scene, place: usize) {
-    play(scene, &mut Vec::new(), Some(place));
-}
-
-fn play(scene: Scene, calls: &mut Vec<Taken>, counted: Option<usize>) {
+fn play(scene: Scene, calls: &mut Vec<Taken>) {
     let mut policy = policy(SLOTS, SLOTS);
     policy.rebalance_interval = std::time::Duration::from_secs(60);
     let world = World::empty(policy, Hooks::NONE);
-    let mut stage = Stage {
-        world,
-        calls,
-        counted,
-    };
+    let mut stage = Stage { world, calls };
     stage.arrive(0);
     match scene {
         Scene::Arrival => stage.rest(usize::MAX, |_| true),
@@ -147,11 +136,7 @@ impl Stage<'_> {
     fn call<T>(&mut self, call: Call, act: impl FnOnce(&mut World) -> T) -> T {
         let place = self.calls.len();
         let start = Clock::now();
-        let result = if self.counted == Some(place) {
-            once(|| act(&mut self.world))
-        } else {
-            act(&mut self.world)
-        };
+        let result = act(&mut self.world);
         let nanos = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.calls.push(Taken { call, place, nanos });
         result
@@ -218,20 +203,6 @@ impl Stage<'_> {
             nanos: count as u64,
         });
     }
-}
-
-/// Lets callgrind count what happens in it.
-fn once<T>(act: impl FnOnce() -> T) -> T {
-    let mut act = Some(act);
-    let mut result = None;
-    counted_once(&mut || result = act.take().map(|act| act()));
-    result.expect("it was called")
-}
-
-/// What callgrind is told to look at, as [`measure::counted`](crate::measure::counted).
-#[inline(never)]
-fn counted_once(act: &mut dyn FnMut()) {
-    act();
 }
 
 const BACKENDS: usize = 10_000;

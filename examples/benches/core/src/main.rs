@@ -1,6 +1,6 @@
 //! Measures what the core costs and how that grows; writes a table and a plot of each curve.
 //!
-//! `curves --out docs/performance` takes some minutes. `curves --count` is for callgrind; see `.ci/growth`.
+//! `curves --out docs/performance` takes some minutes. `curves --count …` is for callgrind; see `.ci/growth`.
 
 mod count;
 mod plot;
@@ -29,9 +29,9 @@ struct Args {
     /// Only these.
     #[arg(long, value_enum)]
     only: Vec<Operation>,
-    /// Measures no time: does each operation a few times at two sizes, between marks that callgrind sees.
+    /// Measures no time: does one operation at one size so many times, as `connect:1000:50`, for callgrind to count.
     #[arg(long)]
-    count: bool,
+    count: Option<String>,
     /// Leaves out the longest calls, and what is kept in memory.
     #[arg(long)]
     curves_only: bool,
@@ -45,9 +45,8 @@ struct Curve {
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    if args.count {
-        count::all();
-        return Ok(());
+    if let Some(what) = args.count {
+        return count::one(&what);
     }
     let mut operations = args.only;
     if operations.is_empty() {

@@ -32,6 +32,14 @@ unsafe impl GlobalAlloc for Counting {
         // SAFETY: as promised to this method.
         unsafe { System.dealloc(pointer, layout) }
     }
+
+    /// The system's own, which moves what is large without copying it.
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        LIVE.fetch_add(size, Ordering::Relaxed);
+        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: as promised to this method.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
 }
 
 /// Bytes that `make` leaves behind.
@@ -69,12 +77,13 @@ impl Memory {
             connected: per_backend(|n| idle(n, n)) - slot,
             seasoned: per_backend(|n| {
                 let mut world = idle(n, n);
-                for _ in 0..n {
-                    // Each of them goes to another backend, since only those that are idle are chosen from.
-                    let grant = world.machine.claim(&mut ()).expect("one is idle");
+                // One on each, since only those that are idle are chosen from.
+                let claims = (0..n).map(|_| world.machine.claim(&mut ()));
+                let held: Vec<_> = claims.flatten().collect();
+                for grant in held {
                     world.tell(Input::Returned(grant.slot, Returned::Detached));
+                    world.come_to_rest();
                 }
-                world.come_to_rest();
                 world
             }) - slot,
             data,

@@ -123,7 +123,10 @@ impl Operation {
             Self::TimeoutDue => {
                 let slots = 100_000;
                 let due = u32::try_from(n).unwrap_or(u32::MAX);
-                time_out(World::idle(slots, 10, CHECKED), HEALTH_INTERVAL / 100_000 * due)
+                time_out(
+                    World::idle(slots, 10, CHECKED),
+                    HEALTH_INTERVAL / 100_000 * due,
+                )
             }
             Self::UpdateSame => update(n, false),
             Self::UpdateOne => update(n, true),

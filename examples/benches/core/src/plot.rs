@@ -12,7 +12,10 @@ pub(crate) fn draw(curve: &Curve, path: &Path) -> anyhow::Result<()> {
     let Curve { operation, points } = curve;
     let first = points.first().context("nothing was measured")?;
     let last = points.last().context("nothing was measured")?;
-    let lowest = points.iter().map(|point| point.nanos).fold(f64::INFINITY, f64::min);
+    let lowest = points
+        .iter()
+        .map(|point| point.nanos)
+        .fold(f64::INFINITY, f64::min);
     let highest = points.iter().map(|point| point.nanos).fold(0.0, f64::max);
     // Some room, so that what is flat looks it.
     let (low, high) = ((lowest / 10.0).max(1.0), highest * 10.0);

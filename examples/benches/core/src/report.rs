@@ -34,7 +34,11 @@ pub(crate) fn curves(curves: &[Curve]) -> String {
             costs.join(", "),
             exponent(points),
             law.as_str(),
-            if law.holds(points) { "kept" } else { "**BROKEN**" },
+            if law.holds(points) {
+                "kept"
+            } else {
+                "**BROKEN**"
+            },
             name = name(*operation),
         );
     }
@@ -48,7 +52,12 @@ pub(crate) fn longest(scenes: &[(Scene, Vec<Taken>)]) -> String {
             let taken = calls.iter().find(|taken| taken.call == wanted);
             taken.map_or(0, |taken| taken.nanos)
         };
-        let micros = |wanted| format!("{:.1}", std::time::Duration::from_nanos(of(wanted)).as_secs_f64() * 1e6);
+        let micros = |wanted| {
+            format!(
+                "{:.1}",
+                std::time::Duration::from_nanos(of(wanted)).as_secs_f64() * 1e6
+            )
+        };
         let _ = writeln!(
             text,
             "| {} | {} | {} | {} | {} | {} |",
@@ -69,8 +78,16 @@ pub(crate) fn memory(memory: Memory) -> String {
         ("an idle slot, its timer armed", memory.slot, "96"),
         ("a backend that has no slot", memory.bare, "400"),
         ("a backend that is connected", memory.connected, "400"),
-        ("the same, once it has had a connection closed", memory.seasoned, "400"),
-        ("a backend's own data: name, address, labels", memory.data, ""),
+        (
+            "the same, once it has had a connection closed",
+            memory.seasoned,
+            "400",
+        ),
+        (
+            "a backend's own data: name, address, labels",
+            memory.data,
+            "",
+        ),
     ] {
         let _ = writeln!(text, "| {what} | {bytes} | {most} |");
     }

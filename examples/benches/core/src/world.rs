@@ -1,6 +1,7 @@
 //! A machine and the least owner it can have: one that does what it is told at once, in no time.
 
 use core::net::SocketAddr;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use qorb_core::time::Instant;
 pub struct World {
     pub(crate) machine: Machine,
     pub(crate) now: Instant,
+    outputs: VecDeque<Output>,
 }
 
 /// Longer than anything is measured for.
@@ -55,7 +57,12 @@ impl World {
         let now = Instant::EPOCH;
         let policy: CheckedPolicy = policy.clamp(|error| panic!("{error}"));
         let machine = Machine::new(policy, hooks, Dice::seeded(1), now);
-        Self { machine, now }
+        let outputs = VecDeque::new();
+        Self {
+            machine,
+            now,
+            outputs,
+        }
     }
 
     /// A machine with so many idle connections over so many backends.
@@ -69,7 +76,11 @@ impl World {
         let mut world = Self::empty(policy, hooks);
         world.tell(Input::Backends(backends(0, over)));
         world.come_to_rest();
-        assert_eq!(world.machine.connected(), wanted, "every slot has connected");
+        assert_eq!(
+            world.machine.connected(),
+            wanted,
+            "every slot has connected"
+        );
         world
     }
 
@@ -78,6 +89,8 @@ impl World {
         loop {
             self.carry_out();
             if !self.machine.needs_time() {
+                // What room they took is the owner's.
+                self.outputs = VecDeque::new();
                 return;
             }
             self.machine.handle_timeout(self.now, &mut ());
@@ -85,7 +98,14 @@ impl World {
     }
 
     fn carry_out(&mut self) {
-        while let Some(output) = self.machine.poll_output() {
+        loop {
+            // All of them, before anything else is said.
+            while let Some(output) = self.machine.poll_output() {
+                self.outputs.push_back(output);
+            }
+            let Some(output) = self.outputs.pop_front() else {
+                return;
+            };
             match output {
                 Output::Connect { job, .. } => self.tell(Input::Connected(job)),
                 Output::Check { job } => self.tell(Input::Checked(job)),
@@ -102,7 +122,11 @@ impl World {
     #[inline]
     pub(crate) fn tell(&mut self, input: Input<'_>) {
         let handled = self.machine.handle(self.now, input, &mut ());
-        assert_eq!(handled, Handled::Accepted, "everything that is told is true");
+        assert_eq!(
+            handled,
+            Handled::Accepted,
+            "everything that is told is true"
+        );
     }
 
     /// Moves on to when something is due next.

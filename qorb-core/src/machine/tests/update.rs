@@ -125,7 +125,7 @@ fn a_large_set_is_applied_in_slices_and_connected_to_once() {
         pool.machine.poll_timeout(),
         Some((pool.now, Wakeup::Growth))
     );
-    assert_eq!(first, 128);
+    assert_eq!(first, 16);
     for slot in pool.jobs.clone().into_values() {
         pool.accept(Input::Connected(slot));
     }
