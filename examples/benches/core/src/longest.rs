@@ -5,6 +5,7 @@
 
 use std::time::Instant as Clock;
 
+use qorb_core::backend::AllBackends;
 use qorb_core::id::JobId;
 use qorb_core::io::{Hooks, Input, Output};
 
@@ -76,6 +77,7 @@ pub struct Taken {
 struct Stage<'a> {
     world: World,
     calls: &'a mut Vec<Taken>,
+    kept: Vec<AllBackends>,
 }
 
 /// The longest call of each sort, longest first, and how many calls there were.
@@ -108,7 +110,11 @@ fn play(scene: Scene, calls: &mut Vec<Taken>) {
     let mut policy = policy(SLOTS, SLOTS);
     policy.rebalance_interval = std::time::Duration::from_secs(60);
     let world = World::empty(policy, Hooks::NONE);
-    let mut stage = Stage { world, calls };
+    let mut stage = Stage {
+        world,
+        calls,
+        kept: Vec::new(),
+    };
     stage.arrive(0);
     match scene {
         Scene::Arrival => stage.rest(usize::MAX, |_| true),
@@ -144,6 +150,8 @@ impl Stage<'_> {
 
     fn arrive(&mut self, first: usize) {
         let all = backends(first, BACKENDS);
+        // The machine is not the last to drop them: that takes its time, and an owner can do it without a lock.
+        self.kept.push(all.clone());
         self.call(Call::Backends, |world| world.tell(Input::Backends(all)));
     }
 

@@ -45,8 +45,8 @@ unsafe impl GlobalAlloc for Counting {
 /// Bytes that `make` leaves behind.
 fn left_by<T>(make: impl FnOnce() -> T) -> (usize, T) {
     let before = LIVE.load(Ordering::Relaxed);
-    let made = make();
-    (LIVE.load(Ordering::Relaxed) - before, made)
+    let result = make();
+    (LIVE.load(Ordering::Relaxed) - before, result)
 }
 
 /// Bytes for each slot, and for each backend in several states. Needs [`Counting`] to be the allocator of the program, and
