@@ -30,6 +30,8 @@ pub(crate) enum Content<Conn> {
     Awaited(Waker),
     Granted(Granted<Conn>),
     Refused(Refusal),
+    /// The claim has left, and will not look again.
+    Left,
 }
 
 impl<Conn> Inbox<Conn> {
@@ -43,18 +45,22 @@ impl<Conn> Inbox<Conn> {
         std::mem::replace(self.0.get_mut(), Content::Awaited(waker))
     }
 
-    /// Puts the answer in, and says whom to wake.
+    /// Puts the answer in, and says whom to wake. Gives the answer back if the claim has left.
     #[inline]
-    pub(crate) fn answer(&self, answer: Content<Conn>) -> Option<Waker> {
-        match std::mem::replace(&mut *self.0.lock(), answer) {
-            Content::Awaited(waker) => Some(waker),
-            _ => None,
+    pub(crate) fn answer(&self, answer: Content<Conn>) -> Result<Option<Waker>, Content<Conn>> {
+        let mut content = self.0.lock();
+        if matches!(*content, Content::Left) {
+            return Err(answer);
+        }
+        match std::mem::replace(&mut *content, answer) {
+            Content::Awaited(waker) => Ok(Some(waker)),
+            _ => Ok(None),
         }
     }
 
-    /// Takes whatever is there.
-    pub(crate) fn empty(&self) -> Content<Conn> {
-        std::mem::replace(&mut *self.0.lock(), Content::Nothing)
+    /// Takes whatever is there, and nothing that comes later.
+    pub(crate) fn leave(&self) -> Content<Conn> {
+        std::mem::replace(&mut *self.0.lock(), Content::Left)
     }
 
     /// The refusal that has come.
@@ -91,7 +97,7 @@ impl<Conn> Inbox<Conn> {
         let mut content = self.0.lock();
         let before = std::mem::replace(&mut *content, Content::Awaited(waker));
         match before {
-            Content::Nothing => Poll::Pending,
+            Content::Nothing | Content::Left => Poll::Pending,
             Content::Awaited(old) => {
                 drop(content);
                 quietly(|| drop(old));
@@ -121,8 +127,8 @@ mod orders {
     use std::future::poll_fn;
 
     fn answer(inbox: &Inbox<()>) {
-        let waker = inbox.answer(Content::Refused(Refusal::QueueFull));
-        if let Some(waker) = waker {
+        let answer = Content::Refused(Refusal::QueueFull);
+        if let Ok(Some(waker)) = inbox.answer(answer) {
             waker.wake();
         }
     }
@@ -136,20 +142,22 @@ mod orders {
             let refusal = loom::future::block_on(poll_fn(|cx| inbox.poll(cx)));
             assert!(matches!(refusal, Err(Refusal::QueueFull)));
             answering.join().unwrap();
-            assert!(matches!(inbox.empty(), Content::Nothing), "it came once");
+            assert!(matches!(inbox.leave(), Content::Nothing), "it came once");
         });
     }
 
     #[test]
-    fn an_answer_to_a_claim_that_leaves_is_taken_along_or_left_where_nobody_looks() {
+    fn an_answer_to_a_claim_that_leaves_is_taken_along_or_given_back() {
         explore("inbox, leave", None, || {
             let inbox: Arc<Inbox<()>> = Arc::new(Inbox::new(Waker::noop().clone()));
             let pool = Arc::clone(&inbox);
-            let answering = loom::thread::spawn(move || answer(&pool));
-            let taken = matches!(inbox.empty(), Content::Refused(_));
-            answering.join().unwrap();
-            let left = matches!(inbox.empty(), Content::Refused(_));
-            assert_ne!(taken, left);
+            let answering = loom::thread::spawn(move || {
+                let answer = Content::Refused(Refusal::QueueFull);
+                pool.answer(answer).is_err()
+            });
+            let taken = matches!(inbox.leave(), Content::Refused(_));
+            let given_back = answering.join().unwrap();
+            assert_ne!(taken, given_back);
         });
     }
 }

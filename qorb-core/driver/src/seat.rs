@@ -35,6 +35,8 @@ pub(crate) struct Seat<Conn> {
 pub(crate) trait Home<Conn>: Send + Sync {
     /// Takes a lent connection back.
     fn take_back(self: Arc<Self>, seat: Box<Seat<Conn>>, how: How);
+    /// Takes a connection back that nobody came for.
+    fn pass_on(self: Arc<Self>, seat: Box<Seat<Conn>>);
     fn now(&self) -> Instant;
 }
 

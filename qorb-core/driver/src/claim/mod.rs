@@ -200,7 +200,9 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
     fn hand_over(&self, interest: Interest, claim: u64, mut seat: Box<Seat<Conn>>) -> Handle<Conn> {
         let shared = self.shared();
         seat.uses += 1;
-        seat.home = Some(Arc::clone(shared) as Arc<_>);
+        if seat.home.is_none() {
+            seat.home = Some(Arc::clone(shared) as Arc<_>);
+        }
         let (slot, backend) = (seat.number, &seat.backend);
         let claimed = Event::HandleClaimed {
             claim,

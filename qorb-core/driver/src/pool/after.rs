@@ -4,6 +4,7 @@ use std::task::Waker;
 
 use crate::observer::Record;
 use crate::panics::quietly;
+use crate::pool::delivery::Delivery;
 use crate::pool::error::LastFailure;
 use crate::pool::job::Work;
 use crate::seat::Seat;
@@ -15,6 +16,8 @@ use crate::sync::Arc;
 pub(super) struct After<Conn> {
     /// A task to wake.
     waker: Option<Waker>,
+    /// A connection to hand to a claim that waits.
+    pub(super) delivery: Option<Delivery<Conn>>,
     /// The steward has to look at its timer.
     pub(super) steward: bool,
     rest: Option<Box<Rest<Conn>>>,
@@ -23,6 +26,8 @@ pub(super) struct After<Conn> {
 pub(super) struct Rest<Conn> {
     /// What to tell, in order.
     pub(super) records: Vec<Record>,
+    /// More connections to hand to claims that wait.
+    pub(super) deliveries: Vec<Delivery<Conn>>,
     /// Connections to close without a goodbye.
     pub(super) closing: Vec<Box<Seat<Conn>>>,
     /// Jobs to abort.
@@ -42,6 +47,7 @@ impl<Conn> After<Conn> {
     pub(super) const fn new() -> Self {
         Self {
             waker: None,
+            delivery: None,
             steward: false,
             rest: None,
         }
@@ -50,6 +56,14 @@ impl<Conn> After<Conn> {
     /// What is seldom.
     pub(super) fn rest(&mut self) -> &mut Rest<Conn> {
         self.rest.get_or_insert_default()
+    }
+
+    pub(super) fn deliver(&mut self, delivery: Delivery<Conn>) {
+        if self.delivery.is_none() {
+            self.delivery = Some(delivery);
+        } else {
+            self.rest().deliveries.push(delivery);
+        }
     }
 
     pub(super) fn wake(&mut self, waker: Waker) {
@@ -97,6 +111,7 @@ impl<Conn> Default for Rest<Conn> {
     fn default() -> Self {
         Self {
             records: Vec::new(),
+            deliveries: Vec::new(),
             closing: Vec::new(),
             aborts: Vec::new(),
             wakers: Vec::new(),

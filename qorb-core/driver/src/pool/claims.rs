@@ -141,8 +141,8 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
         let needs_time = state.machine.needs_time();
         drop(state);
         self.follow_up(records, needs_time);
-        match queued.inbox.empty() {
-            Content::Granted((_, seat)) => self.release(seat),
+        match queued.inbox.leave() {
+            Content::Granted((_, seat)) => Arc::clone(self).release(seat),
             other => quietly(|| drop(other)),
         }
     }
@@ -183,7 +183,7 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
             acquired
         };
         self.write_tape();
-        match queued.inbox.empty() {
+        match queued.inbox.leave() {
             Content::Refused(refusal) => Err(refusal),
             other => {
                 quietly(|| drop(other));

@@ -3,6 +3,7 @@
 mod after;
 mod builder;
 pub(crate) mod claims;
+mod delivery;
 mod error;
 mod job;
 mod page;

@@ -155,6 +155,18 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
         let _ = state;
     }
 
+    /// Whether there is something that only [`write_tape`](Self::write_tape) does.
+    #[inline]
+    #[allow(clippy::unused_self, reason = "used where there is a recorder")]
+    fn keeps_tape(&self) -> bool {
+        #[cfg(feature = "recorder")]
+        {
+            self.recorder.is_some()
+        }
+        #[cfg(not(feature = "recorder"))]
+        false
+    }
+
     /// Writes what was set aside. The lock is free by now.
     #[inline]
     #[allow(clippy::unused_self, reason = "used where there is a recorder")]
@@ -194,6 +206,9 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
     #[inline]
     fn finish(self: &Arc<Self>, mut after: After<Conn>) {
         self.write_tape();
+        if let Some(delivery) = after.delivery.take() {
+            delivery.hand_over(Arc::clone(self) as Arc<_>);
+        }
         if let Some(rest) = after.run() {
             self.finish_rest(*rest);
         }
@@ -203,6 +218,9 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
     }
 
     fn finish_rest(self: &Arc<Self>, rest: Rest<Conn>) {
+        for delivery in rest.deliveries {
+            delivery.hand_over(Arc::clone(self) as Arc<_>);
+        }
         if !rest.closing.is_empty() {
             quietly(|| self.runtime.within(|| drop(rest.closing)));
         }
@@ -245,31 +263,39 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
 
     /// Takes back a connection that can be lent again.
     #[inline]
-    pub(super) fn release(self: &Arc<Self>, seat: Box<Seat<Conn>>) {
-        self.release_for(self.audience.interest(), seat);
+    pub(super) fn release(self: Arc<Self>, seat: Box<Seat<Conn>>) {
+        let interest = self.audience.interest();
+        self.release_for(interest, seat);
     }
 
     /// As [`release`](Self::release), where that is known already in which everybody is interested.
     #[inline]
-    fn release_for(self: &Arc<Self>, interest: Interest, seat: Box<Seat<Conn>>) {
+    fn release_for(self: Arc<Self>, interest: Interest, mut seat: Box<Seat<Conn>>) {
         if seat.timed {
             return self.release_timed(seat);
         }
+        // What lies in the pool does not keep it alive.
+        drop(seat.home.take());
         let mut state = self.state.lock();
         let released = state.release(&self.audience, interest, seat);
         let records = self.records(&mut state);
         let needs_time = state.machine.needs_time();
         drop(state);
-        self.settle(released);
-        self.follow_up(records, needs_time);
+        if records.is_some() || needs_time || self.keeps_tape() {
+            Arc::clone(&self).settle(released);
+            self.follow_up(records, needs_time);
+        } else {
+            self.settle(released);
+        }
     }
 
-    /// What is left to do for a connection that came back.
+    /// Does what is left to do for a connection that came back. Where it goes to a claim that waits, this reference to the pool
+    /// goes along: making another would cost as much as half a round under the lock.
     #[inline]
-    pub(super) fn settle(self: &Arc<Self>, released: Released<Conn>) {
+    fn settle(self: Arc<Self>, released: Released<Conn>) {
         match released {
             Released::Done => {}
-            Released::Wake(waker) => quietly(|| waker.wake()),
+            Released::Granted(delivery) => delivery.hand_over(self),
             Released::Timed(seat) => self.release_timed(seat),
             Released::Stale(seat) => self.close(seat),
         }
@@ -277,6 +303,7 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
 
     #[cold]
     fn release_timed(self: &Arc<Self>, mut seat: Box<Seat<Conn>>) {
+        drop(seat.home.take());
         let input = Input::Returned(seat.slot, Returned::Healthy);
         self.round(|state, now, after| {
             state.keep_inbox(&mut seat);
@@ -315,7 +342,7 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
     }
 
     /// Runs the first poll of `on_recycle`, which is often the last, and takes the connection back.
-    fn recycle(self: &Arc<Self>, mut seat: Box<Seat<Conn>>) {
+    fn recycle(self: Arc<Self>, mut seat: Box<Seat<Conn>>) {
         let (slot, backend) = (seat.number, &seat.backend);
         self.audience.tell(&Event::RecycleStart { slot, backend });
         // Nobody is here to be woken; a task polls it again if it has to wait.
@@ -402,6 +429,11 @@ impl<Conn: Connection, R: Runtime> Home<Conn> for Shared<Conn, R> {
             How::Dirty | How::Discarded => self.retire(seat, Returned::Broken),
             How::Detached => self.retire(seat, Returned::Detached),
         }
+    }
+
+    #[inline(never)]
+    fn pass_on(self: Arc<Self>, seat: Box<Seat<Conn>>) {
+        self.release(seat);
     }
 
     fn now(&self) -> Instant {

@@ -4,7 +4,7 @@ use std::task::Waker;
 use std::time::Instant as Clock;
 
 use qorb_core::id::{ClaimId, JobId, SlotId};
-use qorb_core::io::{Abort, Grant, Next, Output};
+use qorb_core::io::{Abort, Grant, Next, Output, Refusal};
 use qorb_core::time::Instant;
 
 use crate::backend::{Backend, Error};
@@ -12,6 +12,7 @@ use crate::holders::{Caller, Holders};
 use crate::inbox::{Content, Granted, Inbox, Queued};
 use crate::observer::Interest;
 use crate::pool::after::After;
+use crate::pool::delivery::Delivery;
 use crate::pool::error::{Attempt, LastFailure};
 use crate::pool::job::{Task, Work};
 use crate::pool::watchers::Watchers;
@@ -71,8 +72,8 @@ struct Job {
 /// What is left to do for a connection that came back.
 pub(super) enum Released<Conn> {
     Done,
-    /// It was handed to a waiting claim, which is to be woken.
-    Wake(Waker),
+    /// It goes to a claim that waits.
+    Granted(Delivery<Conn>),
     /// The machine wants to know the time.
     Timed(Box<Seat<Conn>>),
     /// Its slot is gone; it is to be closed.
@@ -166,27 +167,32 @@ impl<Conn> State<Conn> {
         Arc::new(Inbox::new(waker))
     }
 
-    /// Answers a claim that waits, and says whom to wake.
-    #[inline]
-    fn answer(&mut self, claim: ClaimId, answer: Content<Conn>) -> Option<Waker> {
+    /// Refuses a claim that waits, and says whom to wake.
+    fn refuse(&mut self, claim: ClaimId, refusal: Refusal) -> Option<Waker> {
         let awaiting = self.inboxes.get_mut(claim.index())?.take()?;
-        awaiting.inbox.answer(answer)
+        let answered = awaiting.inbox.answer(Content::Refused(refusal));
+        // Who leaves says so under the lock.
+        debug_assert!(answered.is_ok(), "the answer to who has left is not awaited");
+        answered.ok().flatten()
     }
 
-    /// Hands a connection to the claim that waits for it, and says whom to wake.
+    /// Takes a connection out for the claim that waits for it, which is to find it in that inbox.
     #[inline]
     fn grant(
         &mut self,
         audience: &Audience,
+        interest: Interest,
         claim: ClaimId,
         mut seat: Box<Seat<Conn>>,
-    ) -> Option<Waker> {
-        let grant = self.ask(audience, |machine, watch| machine.collect(claim, watch));
+    ) -> Option<Delivery<Conn>> {
+        let grant = self.ask_for(audience, interest, |machine, watch| {
+            machine.collect(claim, watch)
+        });
         let grant = grant.expect("a claim that is handed a connection was granted it");
         seat.timed = self.machine.times_holds();
         let Awaiting { inbox, caller } = self.inboxes.get_mut(claim.index())?.take()?;
         self.holders.note(grant.slot, grant.ticket.number, caller);
-        inbox.answer(Content::Granted((grant, seat)))
+        Some(Delivery { inbox, grant, seat })
     }
 
     /// Gives up on the answer to a claim; `false` if it has come already.
@@ -217,8 +223,8 @@ impl<Conn> State<Conn> {
                 self.put_seat(seat);
                 Released::Done
             }
-            Next::Grant(claim) => match self.grant(audience, claim, seat) {
-                Some(waker) => Released::Wake(waker),
+            Next::Grant(claim) => match self.grant(audience, interest, claim, seat) {
+                Some(delivery) => Released::Granted(delivery),
                 None => Released::Done,
             },
             Next::Timed => Released::Timed(seat),
@@ -370,13 +376,15 @@ impl<Conn> State<Conn> {
                 });
             }
             Output::Grant { claim, slot } => {
+                let interest = audience.interest();
                 let seat = self.take_seat(slot);
-                if let Some(waker) = seat.and_then(|seat| self.grant(audience, claim, seat)) {
-                    after.wake(waker);
+                let delivery = seat.and_then(|seat| self.grant(audience, interest, claim, seat));
+                if let Some(delivery) = delivery {
+                    after.deliver(delivery);
                 }
             }
             Output::Refuse { claim, refusal } => {
-                if let Some(waker) = self.answer(claim, Content::Refused(refusal)) {
+                if let Some(waker) = self.refuse(claim, refusal) {
                     after.wake(waker);
                 }
             }
