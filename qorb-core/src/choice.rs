@@ -139,16 +139,7 @@ impl Choice {
         if let &[only] = tier.as_slice() {
             return Some(only);
         }
-        let count = tier.len() as u32;
-        let one = dice.below(count);
-        let other = dice.below(count - 1);
-        let other = other + u32::from(other >= one);
-        let (one, other) = (tier[one as usize], tier[other as usize]);
-        Some(if load(other).lighter_than(load(one)) {
-            other
-        } else {
-            one
-        })
+        Some(draw(tier, dice, load))
     }
 
     /// Whether `index` counts as having an idle slot. For audits.
@@ -156,6 +147,21 @@ impl Choice {
         self.places
             .get(index as usize)
             .is_some_and(|place| place.position != NONE)
+    }
+}
+
+/// One of several. Not inlined, so that where there is only one, what this takes is not in the way.
+#[inline(never)]
+fn draw(tier: &[u32], dice: &mut Dice, load: impl Fn(u32) -> Load) -> u32 {
+    let count = tier.len() as u32;
+    let one = dice.below(count);
+    let other = dice.below(count - 1);
+    let other = other + u32::from(other >= one);
+    let (one, other) = (tier[one as usize], tier[other as usize]);
+    if load(other).lighter_than(load(one)) {
+        other
+    } else {
+        one
     }
 }
 

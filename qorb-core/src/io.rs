@@ -201,6 +201,13 @@ pub enum Next {
     Stale,
 }
 
+impl Next {
+    #[inline]
+    pub(crate) fn of(claim: Option<ClaimId>) -> Self {
+        claim.map_or(Self::Idle, Self::Grant)
+    }
+}
+
 /// When a claim's time is up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Deadline {

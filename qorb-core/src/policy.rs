@@ -122,6 +122,11 @@ impl Default for SetConfig {
 }
 
 impl Policy {
+    /// Whether it is to be known for how long clients hold connections.
+    pub(crate) fn times_holds(&self) -> bool {
+        self.timed || self.leak_after.is_some()
+    }
+
     /// Checks that the policy can be carried out, and names the first field that cannot.
     pub fn check(self) -> Result<CheckedPolicy, PolicyError> {
         let mut policy = self;

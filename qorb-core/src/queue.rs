@@ -7,11 +7,12 @@
 //! constant time but for such claims.
 
 use core::cmp::Ordering;
+use core::mem;
 
 use slab::Slab;
 
 use crate::id::{ClaimId, SlotId};
-use crate::io::{Deadline, Ticket};
+use crate::io::{Deadline, Grant, Ticket};
 use crate::list::{Links, List};
 use crate::time::Instant;
 use crate::timers::Timers;
@@ -68,6 +69,12 @@ impl Queue {
         self.waiting.len()
     }
 
+    /// Whether nobody waits.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// How many have not ended.
     #[inline]
     pub(crate) fn len(&self) -> usize {
@@ -119,11 +126,33 @@ impl Queue {
         self.waiting.first().map(|index| self.id(index))
     }
 
-    /// Gives `slot` to the claim, which waits. Its deadline no longer runs.
-    pub(crate) fn grant(&mut self, id: ClaimId, slot: SlotId) {
+    /// Gives `slot` to the claim, which waits. Its deadline no longer runs. Says its number, and since when it waited.
+    pub(crate) fn grant(&mut self, id: ClaimId, slot: SlotId) -> Option<(u64, Instant)> {
+        let claim = self.claims.get_mut(id.index as usize)?;
+        claim.stage = Stage::Granted(slot);
+        let known = (claim.ticket.number, claim.since);
+        if mem::take(&mut claim.in_lane) {
+            self.lane_order.remove(&mut self.lane, id.index);
+        } else {
+            self.timers.disarm(id.index);
+        }
         self.order.remove(&mut self.waiting, id.index);
-        self.disarm(id.index);
-        self.claims[id.index as usize].stage = Stage::Granted(slot);
+        Some(known)
+    }
+
+    /// Takes out a claim that was granted a slot, and says which.
+    #[inline]
+    pub(crate) fn collect(&mut self, id: ClaimId) -> Option<Grant> {
+        let claim = self.claims.get(id.index as usize)?;
+        let Stage::Granted(slot) = claim.stage else {
+            return None;
+        };
+        if claim.generation != id.generation {
+            return None;
+        }
+        let ticket = claim.ticket;
+        self.claims.remove(id.index as usize);
+        Some(Grant { slot, ticket })
     }
 
     /// Since when the time of the one runs that has waited longest. Those that try again, each of which has cost a slot, stand

@@ -10,6 +10,7 @@ use crate::backend::Backend;
 use crate::choice::Load;
 use crate::event::{Event, Observer};
 use crate::list::{List, NONE};
+use crate::policy::Policy;
 use crate::slot::{Phase, Slot, State, Stats};
 use crate::stats::{Closed, Closing, Failure, Trouble};
 use crate::time::Instant;
@@ -237,10 +238,10 @@ impl Set {
         debug_assert_eq!(slot.phase.state(), old);
         debug_assert_ne!(old, new);
         slot.phase = phase;
-        let before = self.presence_given(old.is_connected());
+        let before = self.presence_given(old);
         self.stats.shift(old, new);
         all.shift(old, new);
-        let now = self.presence_given(new.is_connected());
+        let now = self.presence_given(new);
         observer.observe(&Event::SlotStateChange {
             backend: &self.backend,
             slot: slot.number,
@@ -248,22 +249,39 @@ impl Set {
             new,
             stats: &self.stats,
         });
-        if now != before {
+        // Between these states nothing comes to rest, and nothing that rests is taken.
+        let same = matches!(
+            (old, new),
+            (State::ConnectedClaimed, State::ConnectedRecycling)
+        );
+        if !same && now != before {
             self.report_presence(before, now, phase, observer);
         }
     }
 
-    /// What claims find here, given that one of its slots is known to be connected, or that nothing is known.
+    /// What claims find here, given that one of its slots is in that state.
     #[inline(always)]
-    #[allow(clippy::inline_always, reason = "so that what is given is known")]
-    fn presence_given(&self, some_connected: bool) -> Presence {
-        if self.stats.unclaimed_slots > 0 {
+    #[allow(clippy::inline_always, reason = "so that the state is known")]
+    fn presence_given(&self, state: State) -> Presence {
+        if state == State::ConnectedUnclaimed || self.stats.unclaimed_slots > 0 {
             Presence::Unclaimed
-        } else if some_connected || self.is_online() {
+        } else if state.is_connected() || self.is_online() {
             Presence::Online
         } else {
             Presence::Offline
         }
+    }
+
+    /// Whether there are more slots, of it or in `all`, than the policy lets.
+    #[inline]
+    pub(crate) fn exceeds_caps(&self, policy: &Policy, all: &Stats) -> bool {
+        all.all_slots() > policy.max_slots || self.stats.all_slots() > policy.set_config.max_count
+    }
+
+    /// Whether nothing that clients went through lately speaks against it.
+    #[inline]
+    pub(crate) fn is_clear(&self) -> bool {
+        self.breaks_in_row == 0 && self.abandoned_in_row == 0
     }
 
     /// What claims find here has changed, since a slot is in that phase now.

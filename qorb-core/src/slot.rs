@@ -3,6 +3,7 @@
 use core::fmt;
 use core::ops::Add;
 
+use crate::id::SlotId;
 use crate::list::NONE;
 use crate::stats::Closing;
 use crate::time::{Instant, Later};
@@ -234,6 +235,23 @@ impl Slot {
             expired: false,
             surplus: false,
         }
+    }
+}
+
+impl Slot {
+    /// What it is called, where it stands at that index.
+    #[inline]
+    pub(crate) fn id(&self, index: u32) -> SlotId {
+        SlotId {
+            index,
+            generation: self.generation,
+        }
+    }
+
+    /// Whether a client has it in hand, who calls it that.
+    #[inline]
+    pub(crate) fn is_held_as(&self, id: SlotId) -> bool {
+        self.generation == id.generation && self.phase == Phase::Claimed && self.holder == NONE
     }
 }
 

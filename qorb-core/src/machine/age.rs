@@ -45,7 +45,7 @@ impl Machine {
         let slot = &mut self.slots[index as usize];
         slot.failures = 0;
         let set = &self.sets[slot.set as usize];
-        if set.breaks_in_row > 0 || set.abandoned_in_row > 0 {
+        if !set.is_clear() {
             let set = slot.set;
             self.cleared(set);
         }

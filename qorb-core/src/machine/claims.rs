@@ -9,7 +9,8 @@ use crate::io::{Admission, Deadline, Grant, Next, Output, Patience, Refusal, Tic
 use crate::list::NONE;
 use crate::policy::CoDel;
 use crate::queue::{Claim, Stage};
-use crate::slot::{Phase, State};
+use crate::set::Standing;
+use crate::slot::{Hold, Phase, State};
 use crate::stats::Trouble;
 use crate::time::Instant;
 
@@ -63,36 +64,45 @@ impl Machine {
     /// Constant time.
     #[inline]
     pub fn release(&mut self, slot: SlotId, observer: &mut impl Observer) -> Next {
-        let Some(index) = self.held(slot) else {
+        let (index, id) = (slot.index, slot);
+        let lowered = self.caps_were_lowered();
+        let Some(slot) = self.slots.get_mut(id.index()) else {
             return Next::Stale;
         };
-        if self.returns_with_time(index) {
+        if !slot.is_held_as(id) {
+            return Next::Stale;
+        }
+        let set_index = slot.set;
+        let set = &mut self.sets[set_index as usize];
+        // What is to become of it depends on the time, or is more than going to the next claim.
+        let needs_time = slot.expired
+            || slot.surplus
+            || set.standing == Standing::Draining
+            || self.times_holds
+            || self.policy.codel.is_some() && !self.queue.is_empty()
+            || lowered && set.exceeds_caps(&self.policy, &self.counts);
+        if needs_time {
             return Next::Timed;
         }
-        self.proved(index);
-        self.take_back(index, observer);
-        let slot = &mut self.slots[index as usize];
-        let (set_index, recycling) = (slot.set, State::ConnectedRecycling);
-        let set = &mut self.sets[set_index as usize];
-        let counts = &mut self.counts;
-        let claimed = State::ConnectedClaimed;
-        set.shift(counts, slot, (claimed, Phase::Recycling), observer);
-        set.shift(counts, slot, (recycling, Phase::Unclaimed), observer);
-        match self.place(set_index, index, observer) {
-            Some(claim) => Next::Grant(claim),
-            None => Next::Idle,
+        if slot.hold != Hold::Free || !set.is_clear() {
+            self.proved(index);
+            self.shift(index, Phase::Recycling, observer);
+            return Next::of(self.offer(index, observer));
         }
-    }
-
-    /// Whether what is to become of the slot that comes back depends on the time, or is more than going to the next claim.
-    #[inline]
-    fn returns_with_time(&self, index: u32) -> bool {
-        let slot = &self.slots[index as usize];
-        slot.expired
-            || self.is_unwanted(index)
-            || self.times_holds()
-            || (self.policy.codel.is_some() && self.queue.waiting() > 0)
-            || (self.caps_were_lowered() && self.exceeds_caps(slot.set))
+        // All that follows is as above, where each step is known.
+        slot.failures = 0;
+        let claimed = (State::ConnectedClaimed, Phase::Recycling);
+        set.shift(&mut self.counts, slot, claimed, observer);
+        let recycled = (State::ConnectedRecycling, Phase::Unclaimed);
+        set.shift(&mut self.counts, slot, recycled, observer);
+        if !self.queue.is_empty() {
+            return Next::of(self.place(set_index, index, observer));
+        }
+        if set.idle.is_empty() {
+            self.choice.insert(set_index);
+        }
+        self.links.push_front(&mut set.idle, index);
+        Next::Idle
     }
 
     /// Lets a claim wait, as long as `patience` says, counted from its first call here. It tries again first:
@@ -141,12 +151,9 @@ impl Machine {
     /// `None` where the claim was granted nothing.
     #[inline]
     pub fn collect(&mut self, claim: ClaimId, _observer: &mut impl Observer) -> Option<Grant> {
-        let Stage::Granted(slot) = self.queue.get(claim)?.stage else {
-            return None;
-        };
-        let ticket = self.queue.remove(claim)?.ticket;
-        self.slots[slot.index()].holder = NONE;
-        Some(Grant { slot, ticket })
+        let grant = self.queue.collect(claim)?;
+        self.slots[grant.slot.index()].holder = NONE;
+        Some(grant)
     }
 
     /// Ends a claim that nobody wants any more; it leaves nothing behind (promise 10).
@@ -367,31 +374,20 @@ impl Machine {
         let index = set.idle.first()?;
         self.links.remove(&mut set.idle, index);
         if set.idle.is_empty() {
-            self.run_dry(set_index);
+            self.choice.remove(set_index);
+            self.ran_dry = Some(set_index);
         }
-        self.lend(index);
         let slot = &mut self.slots[index as usize];
-        let set = &mut self.sets[set_index as usize];
         slot.used = true;
         let (generation, number) = (slot.generation, slot.number);
-        let unclaimed = State::ConnectedUnclaimed;
-        set.shift(
-            &mut self.counts,
-            slot,
-            (unclaimed, Phase::Claimed),
-            observer,
-        );
+        let unclaimed = (State::ConnectedUnclaimed, Phase::Claimed);
+        set.shift(&mut self.counts, slot, unclaimed, observer);
+        self.lend(index);
         observer.observe(&Event::SetClaimDone {
             claim,
             slot: number,
         });
         Some((SlotId { index, generation }, number))
-    }
-
-    /// A set has nothing idle any more.
-    fn run_dry(&mut self, set_index: u32) {
-        self.choice.remove(set_index);
-        self.ran_dry = Some(set_index);
     }
 
     /// Gives a connection that has come free to the claim whose turn it is, or lets it rest. Promise 6 hangs on this:
@@ -428,28 +424,20 @@ impl Machine {
         id: ClaimId,
         observer: &mut impl Observer,
     ) -> Option<ClaimId> {
-        let entry = self.queue.get(id)?;
-        let (claim, since) = (entry.ticket.number, entry.since);
-        self.queue.grant(id, self.id(index));
         let slot = &mut self.slots[index as usize];
+        let (claim, since) = self.queue.grant(id, slot.id(index))?;
         slot.holder = id.index;
         slot.used = true;
         let (set_index, number) = (slot.set, slot.number);
         // It has nothing idle, having given what it had.
         self.ran_dry = Some(set_index);
-        observer.observe(&Event::PoolClaimStart { claim });
-        let backend = &self.sets[set_index as usize].backend;
-        observer.observe(&Event::SetClaimStart { claim, backend });
-        self.lend(index);
-        let slot = &mut self.slots[index as usize];
         let set = &mut self.sets[set_index as usize];
-        let unclaimed = State::ConnectedUnclaimed;
-        set.shift(
-            &mut self.counts,
-            slot,
-            (unclaimed, Phase::Claimed),
-            observer,
-        );
+        let backend = &set.backend;
+        observer.observe(&Event::PoolClaimStart { claim });
+        observer.observe(&Event::SetClaimStart { claim, backend });
+        let unclaimed = (State::ConnectedUnclaimed, Phase::Claimed);
+        set.shift(&mut self.counts, slot, unclaimed, observer);
+        self.lend(index);
         observer.observe(&Event::SetClaimDone {
             claim,
             slot: number,
@@ -505,7 +493,8 @@ impl Machine {
         let idle = &mut self.sets[set_index as usize].idle;
         self.links.remove(idle, index);
         if idle.is_empty() {
-            self.run_dry(set_index);
+            self.choice.remove(set_index);
+            self.ran_dry = Some(set_index);
         }
     }
 
@@ -513,10 +502,7 @@ impl Machine {
     #[inline]
     pub(super) fn held(&self, slot: SlotId) -> Option<u32> {
         let entry = self.slots.get(slot.index())?;
-        let held = entry.generation == slot.generation
-            && entry.phase == Phase::Claimed
-            && entry.holder == NONE;
-        held.then_some(slot.index)
+        entry.is_held_as(slot).then_some(slot.index)
     }
 
     fn start_clock(&self, now: Instant, ticket: Ticket, patience: Patience) -> Ticket {

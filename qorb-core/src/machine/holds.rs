@@ -36,7 +36,7 @@ impl Machine {
     /// not has them measured by the latest time that the machine was given.
     #[inline]
     pub fn times_holds(&self) -> bool {
-        self.policy.timed || self.policy.leak_after.is_some()
+        self.times_holds
     }
 
     /// What clients hold at `now`. In time proportional to the number of slots.
@@ -63,7 +63,7 @@ impl Machine {
     /// A client has a slot in hand from now on.
     #[inline]
     pub(super) fn lend(&mut self, index: u32) {
-        if self.times_holds() {
+        if self.times_holds {
             self.time_hold(index);
         }
     }
@@ -93,7 +93,6 @@ impl Machine {
     }
 
     /// A client has a slot in hand no longer.
-    #[inline]
     pub(super) fn take_back(&mut self, index: u32, observer: &mut impl Observer) {
         if self.slots[index as usize].hold != Hold::Free {
             self.end_hold(index, observer);

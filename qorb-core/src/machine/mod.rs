@@ -113,6 +113,8 @@ pub struct Machine {
     slots: Slab<Slot>,
     /// Links of all sets' lists of idle slots, and of that of those which are held.
     links: Links,
+    /// The policy wants it known for how long clients hold slots.
+    times_holds: bool,
     /// Slots whose clients are watched, in the order in which they were claimed.
     watched: List,
     slot_timers: Timers,
@@ -197,6 +199,7 @@ impl Machine {
             trimmed: None,
             rebalance_at: now.after(policy.rebalance_interval),
             caps_ever: (policy.max_slots, policy.set_config.max_count),
+            times_holds: policy.times_holds(),
             policy,
             hooks,
             dice,

@@ -135,12 +135,10 @@ impl Machine {
     /// out about growth need not be looked at.
     #[inline]
     fn is_calm(&self) -> bool {
-        self.hungry.is_empty()
-            && self.on_trial.is_empty()
-            && self.probed == 0
-            && self.is_dealt()
-            && !self.rebalance_owed
-            && !self.retrying
+        // Without a branch for each of them.
+        let some = self.hungry.len() | self.on_trial.len() | self.probed;
+        let left_off = !self.is_dealt() | self.rebalance_owed | self.retrying;
+        some == 0 && !left_off
     }
 
     fn has_room_to_grow(&self) -> bool {
@@ -165,7 +163,7 @@ impl Machine {
     /// Whether everybody's share is what it is to be.
     #[inline]
     fn is_dealt(&self) -> bool {
-        self.shares.progress() == Progress::Level && self.trials.progress() == Progress::Level
+        (self.shares.progress() == Progress::Level) & (self.trials.progress() == Progress::Level)
     }
 
     /// Whether nobody is to lose what a share is made of, so that slots can be opened by it.
@@ -486,8 +484,7 @@ impl Machine {
 
     /// Whether there are more slots, in all or of this set, than a lowered cap lets, goodbyes aside: what nobody holds ends.
     pub(super) fn exceeds_caps(&self, set_index: u32) -> bool {
-        let here = self.sets[set_index as usize].stats.all_slots();
-        self.counts.all_slots() > self.policy.max_slots || here > self.policy.set_config.max_count
+        self.sets[set_index as usize].exceeds_caps(&self.policy, &self.counts)
     }
 
     /// Whether there are more slots, in all or of this set, than a lowered cap lets, for clients hold them, or they are told

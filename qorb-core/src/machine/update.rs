@@ -279,6 +279,7 @@ impl Machine {
         }
         let leak_after = self.policy.leak_after;
         self.policy = policy;
+        self.times_holds = self.policy.times_holds();
         let policy = &self.policy;
         observer.observe(&Event::PolicyChanged { policy });
         self.watch_holds(leak_after);

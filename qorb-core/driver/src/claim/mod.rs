@@ -5,6 +5,7 @@ mod handle;
 use std::backtrace::Backtrace;
 use std::fmt;
 use std::future::Future;
+use std::mem;
 use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -165,7 +166,7 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
 
     /// The wait is over.
     fn answered(&mut self, answer: Result<Granted<Conn>, Refusal>) -> Step<Conn> {
-        let stage = std::mem::replace(&mut self.stage, Stage::Done);
+        let stage = mem::replace(&mut self.stage, Stage::Done);
         match answer {
             Ok((grant, mut seat)) => {
                 if let Stage::Waiting(queued) = stage {
@@ -279,7 +280,7 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
     /// `on_acquire` failed: its connection is closed, and the claim tries another.
     fn failed_to_prepare(&mut self, error: BackendError, cx: &Context<'_>) -> Step<Conn> {
         let (shared, patience) = (self.shared(), self.patience);
-        let stage = std::mem::replace(&mut self.stage, Stage::Done);
+        let stage = mem::replace(&mut self.stage, Stage::Done);
         let Stage::Preparing {
             grant,
             seat,
@@ -313,7 +314,7 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
     /// Ends a claim that nobody wants any more.
     fn give_up(&mut self) {
         let shared = self.shared();
-        match std::mem::replace(&mut self.stage, Stage::Done) {
+        match mem::replace(&mut self.stage, Stage::Done) {
             Stage::New | Stage::Done => {}
             Stage::Waiting(queued) => shared.cancel(&queued),
             Stage::Preparing {
@@ -332,7 +333,7 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
 
     /// Takes the connection that is being prepared; the claim holds nothing then.
     fn take_seat(&mut self) -> Option<Box<Seat<Conn>>> {
-        match std::mem::replace(&mut self.stage, Stage::Done) {
+        match mem::replace(&mut self.stage, Stage::Done) {
             Stage::Preparing { seat, .. } => Some(seat),
             _ => None,
         }
@@ -406,7 +407,8 @@ impl<Conn: Connection, R: Runtime> Claim<'_, Conn, R> {
                 return self.follow(step, cx);
             }
         }
-        self.stage = Stage::Done;
+        // Nothing is lost of what is new.
+        mem::forget(mem::replace(&mut self.stage, Stage::Done));
         Poll::Ready(Ok(self.hand_over(interest, grant.ticket.number, seat)))
     }
 }

@@ -291,7 +291,11 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
 
     /// Does what is left to do for a connection that came back. Where it goes to a claim that waits, this reference to the pool
     /// goes along: making another would cost as much as half a round under the lock.
-    #[inline]
+    #[inline(always)]
+    #[allow(
+        clippy::inline_always,
+        reason = "so that it is not put together only to be taken apart"
+    )]
     fn settle(self: Arc<Self>, released: Released<Conn>) {
         match released {
             Released::Done => {}

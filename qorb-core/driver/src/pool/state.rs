@@ -172,7 +172,10 @@ impl<Conn> State<Conn> {
         let awaiting = self.inboxes.get_mut(claim.index())?.take()?;
         let answered = awaiting.inbox.answer(Content::Refused(refusal));
         // Who leaves says so under the lock.
-        debug_assert!(answered.is_ok(), "the answer to who has left is not awaited");
+        debug_assert!(
+            answered.is_ok(),
+            "the answer to who has left is not awaited"
+        );
         answered.ok().flatten()
     }
 
