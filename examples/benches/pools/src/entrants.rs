@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::contestants::{
-    Bb8, Contestant, Deadpool, FastPool, HandOff, Mobc, OnAsyncStd, OnSmol, OnTokio, Original,
+    Bb8, Contestant, Deadpool, FastPool, HandOff, Mobc, OnAsyncStd, OnSmol, OnTokio, Original, Sqlx,
 };
 use crate::runtimes::{AsyncStd, Runtime, Smol, Tokio};
 use crate::scale::Scale;
@@ -28,6 +28,7 @@ pub(crate) fn all() -> Vec<Box<dyn Entrant>> {
         entrant::<Bb8>(),
         entrant::<FastPool>(),
         entrant::<Mobc>(),
+        entrant::<Sqlx>(),
         entrant::<Original>(),
         entrant::<OnSmol>(),
         entrant::<HandOff<Smol>>(),

@@ -38,6 +38,9 @@ struct Options {
     /// Only these scenarios, by commas.
     #[arg(long, value_delimiter = ',', ignore_case = true)]
     only: Vec<Scenario>,
+    /// Only these pools, by commas; `qorb` is ours.
+    #[arg(long, value_delimiter = ',')]
+    pools: Vec<String>,
     /// How often each pool has its turn.
     #[arg(long, default_value_t = 7)]
     rounds: usize,
@@ -83,6 +86,7 @@ fn measure(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     };
     let results = run::run(&Plan {
         scenarios,
+        pools: options.pools.clone(),
         rounds,
         scale,
         limit: Duration::from_secs(options.limit),

@@ -53,8 +53,9 @@ fn header(out: &mut String, rounds: usize) {
 
 fn beside_peers(results: &Results, out: &mut String) {
     let columns: Vec<_> = on(results, Tokio::NAME).collect();
-    let Some(&ours) = columns.iter().find(|it| it.pool == OURS) else {
-        return;
+    let ours = Who {
+        pool: OURS,
+        runtime: Tokio::NAME,
     };
     let names = columns.iter().map(|it| heading(it.pool));
     let last = ["goal", "qorb", "met"].map(ToOwned::to_owned);
@@ -69,7 +70,7 @@ fn beside_peers(results: &Results, out: &mut String) {
             let verdict = verdict(results, ours, scenario, index);
             cells.push(verdict.map_or("–".to_owned(), |it| it.shown(row)));
             cells.push(verdict.map_or("–", |it| it.word()).to_owned());
-            table_row(out, scenario, index, cells);
+            table_row(out, scenario, index, &cells);
         }
     }
 }
@@ -109,7 +110,7 @@ fn elsewhere(results: &Results, out: &mut String) {
                     verdict.map_or("–", |it| it.word()).to_owned(),
                 ]
             });
-            table_row(out, scenario, index, cells.collect());
+            table_row(out, scenario, index, &cells.collect::<Vec<_>>());
         }
     }
 }
@@ -140,7 +141,7 @@ fn table_head(out: &mut String, names: impl Iterator<Item = String>) {
     line(out, &format!("|---|{}", "---|".repeat(names.len())));
 }
 
-fn table_row(out: &mut String, scenario: Scenario, index: usize, cells: Vec<String>) {
+fn table_row(out: &mut String, scenario: Scenario, index: usize, cells: &[String]) {
     let row = &scenario.rows()[index];
     let unit = match row.unit.name() {
         "" => String::new(),

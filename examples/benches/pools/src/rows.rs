@@ -30,7 +30,6 @@ pub(crate) enum Unit {
     PerSecond,
     Bytes,
     Count,
-    /// Most to fewest.
     Ratio,
 }
 
@@ -46,8 +45,7 @@ impl Unit {
             Self::Milliseconds => "ms",
             Self::PerSecond => "per second",
             Self::Bytes => "bytes",
-            Self::Count => "",
-            Self::Ratio => "most / fewest",
+            Self::Count | Self::Ratio => "",
         }
     }
 }

@@ -13,6 +13,8 @@ use crate::scenarios::{Sample, Scenario};
 /// What to do, and for how long at most.
 pub(crate) struct Plan {
     pub(crate) scenarios: Vec<Scenario>,
+    /// Names of pools; all, where there are none.
+    pub(crate) pools: Vec<String>,
     pub(crate) rounds: usize,
     pub(crate) scale: Scale,
     pub(crate) limit: Duration,
@@ -80,8 +82,13 @@ fn turns(plan: &Plan, entrants: usize) -> Vec<Turn> {
 
 /// Measures. It ends when the time is up, whatever a pool does: samples are taken on a thread of their own.
 pub(crate) fn run(plan: &Plan) -> Results {
-    let entrants: Arc<[_]> = entrants::all().into();
-    let who: Vec<_> = entrants.iter().map(who).collect();
+    let takes_part =
+        |it: &dyn Entrant| plan.pools.is_empty() || plan.pools.iter().any(|name| name == it.pool());
+    let entrants: Arc<[_]> = entrants::all()
+        .into_iter()
+        .filter(|it| takes_part(&**it))
+        .collect();
+    let who: Vec<_> = entrants.iter().map(|it| who(&**it)).collect();
     let turns: Arc<[_]> = turns(plan, entrants.len()).into();
     let mut results = Results {
         scenarios: plan.scenarios.clone(),
@@ -131,8 +138,7 @@ pub(crate) fn run(plan: &Plan) -> Results {
                 break;
             }
         }
-        let ends_scenario = (index + 1).is_multiple_of(who_count(&results));
-        if ends_scenario {
+        if (index + 1).is_multiple_of(results.entrants.len()) {
             eprintln!(
                 "round {} of {}: {}",
                 turn.round + 1,
@@ -144,11 +150,7 @@ pub(crate) fn run(plan: &Plan) -> Results {
     results
 }
 
-fn who_count(results: &Results) -> usize {
-    results.entrants.len()
-}
-
-fn who(entrant: &Box<dyn Entrant>) -> Who {
+fn who(entrant: &dyn Entrant) -> Who {
     Who {
         pool: entrant.pool(),
         runtime: entrant.runtime(),

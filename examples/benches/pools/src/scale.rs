@@ -7,6 +7,8 @@ use std::time::Duration;
 pub(crate) struct Scale {
     /// How long each sample goes on, at least.
     pub(crate) window: Duration,
+    /// The same where turns are counted, which take some to tell luck from unfairness.
+    pub(crate) long_window: Duration,
     /// Tasks in a crowd, and in a burst.
     pub(crate) many_tasks: usize,
     pub(crate) burst: usize,
@@ -23,18 +25,20 @@ pub(crate) struct Scale {
 impl Scale {
     pub(crate) const FULL: Self = Self {
         window: Duration::from_millis(100),
+        long_window: Duration::from_millis(300),
         many_tasks: 1024,
         burst: 1000,
         at_rest: 10_000,
         backends: 1000,
         far: 10_000,
-        silence: Duration::from_millis(400),
-        patience: Duration::from_secs(4),
+        silence: Duration::from_millis(1500),
+        patience: Duration::from_secs(5),
     };
 
     /// Only to see that it works.
     pub(crate) const QUICK: Self = Self {
         window: Duration::from_millis(2),
+        long_window: Duration::from_millis(10),
         many_tasks: 64,
         burst: 64,
         at_rest: 256,

@@ -117,12 +117,11 @@ impl<'a> Future for Claim<'a> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Lent<'a>> {
         if let Some(seat) = &self.seat {
             let mut inside = lock(seat);
-            match std::mem::replace(&mut *inside, Seat::Empty) {
-                Seat::Served(wire) => Poll::Ready(self.lend(wire)),
-                _ => {
-                    *inside = Seat::Waits(cx.waker().clone());
-                    Poll::Pending
-                }
+            if let Seat::Served(wire) = std::mem::replace(&mut *inside, Seat::Empty) {
+                Poll::Ready(self.lend(wire))
+            } else {
+                *inside = Seat::Waits(cx.waker().clone());
+                Poll::Pending
             }
         } else {
             let mut shared = lock(self.shared);

@@ -5,8 +5,10 @@ mod deadpool;
 mod fast_pool;
 mod hand_off;
 mod mobc;
+mod nothing;
 mod original;
 mod ours;
+mod sqlx;
 
 use std::future::Future;
 use std::ops::Deref;
@@ -21,6 +23,7 @@ pub(crate) use self::hand_off::HandOff;
 pub(crate) use self::mobc::Mobc;
 pub(crate) use self::original::Original;
 pub(crate) use self::ours::{OnAsyncStd, OnSmol, OnTokio};
+pub(crate) use self::sqlx::Sqlx;
 
 /// A pool on a runtime. Cheap to clone.
 pub(crate) trait Contestant: Clone + Send + Sync + 'static {

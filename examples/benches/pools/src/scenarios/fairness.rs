@@ -27,8 +27,8 @@ const TASKS: usize = 64;
 
 pub(crate) fn s4<C: Contestant>(scale: &Scale) -> Sample {
     vec![
-        sample::<C>(WORKERS, scale.window),
-        sample::<C>(1, scale.window),
+        sample::<C>(WORKERS, scale.long_window),
+        sample::<C>(1, scale.long_window),
     ]
 }
 
