@@ -105,9 +105,11 @@ impl fmt::Display for Shown {
         match unit {
             Unit::PerSecond if number >= 1e6 => write!(f, "{:.2} M", number / 1e6),
             Unit::PerSecond => write!(f, "{:.0} k", number / 1e3),
+            Unit::Nanoseconds if number >= 1e5 => write!(f, "{:.0} µs", number / 1e3),
             Unit::Nanoseconds if number >= 1e4 => write!(f, "{:.1} µs", number / 1e3),
+            Unit::Milliseconds if number < 0.001 => f.write_str("< 0.001"),
             Unit::Milliseconds if number < 0.1 => write!(f, "{number:.3}"),
-            Unit::Milliseconds if number >= 100. => write!(f, "{number:.0}"),
+            Unit::Milliseconds | Unit::Ratio if number >= 100. => write!(f, "{number:.0}"),
             Unit::Milliseconds | Unit::Ratio => write!(f, "{number:.2}"),
             Unit::Count if number.fract() != 0. => write!(f, "{number:.2}"),
             Unit::Nanoseconds | Unit::Bytes | Unit::Count => write!(f, "{number:.0}"),
