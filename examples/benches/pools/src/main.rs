@@ -7,6 +7,7 @@ mod contestants;
 mod crowd;
 mod entrants;
 mod machine;
+mod quiet;
 mod report;
 mod rows;
 mod run;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::quiet::Quiet;
+
 /// Bounds on samples. The names of rows are those of the full scale.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scale {
@@ -17,9 +19,8 @@ pub(crate) struct Scale {
     /// Backends, where there are many, and where there are very many.
     pub(crate) backends: usize,
     pub(crate) far: usize,
-    /// A pool is quiet when nothing has changed for so long, and is no longer waited for after `patience`.
-    pub(crate) silence: Duration,
-    pub(crate) patience: Duration,
+    /// When a pool is taken to be at rest.
+    pub(crate) quiet: Quiet,
 }
 
 impl Scale {
@@ -31,8 +32,10 @@ impl Scale {
         at_rest: 10_000,
         backends: 1000,
         far: 10_000,
-        silence: Duration::from_millis(1500),
-        patience: Duration::from_secs(5),
+        quiet: Quiet {
+            silence: Duration::from_millis(150),
+            patience: Duration::from_secs(5),
+        },
     };
 
     /// Only to see that it works.
@@ -44,8 +47,10 @@ impl Scale {
         at_rest: 256,
         backends: 10,
         far: 100,
-        silence: Duration::from_millis(20),
-        patience: Duration::from_secs(1),
+        quiet: Quiet {
+            silence: Duration::from_millis(10),
+            patience: Duration::from_secs(1),
+        },
     };
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::contestants::Contestant;
+use crate::quiet::quiet;
 use crate::rows::{Goal, Row, Unit, Value};
 use crate::runtimes::Runtime;
 use crate::scale::{SLOTS, Scale, WORKERS};
@@ -45,11 +46,11 @@ pub(crate) const S7: [Row; 6] = [
 ];
 
 pub(crate) fn s7<C: Contestant>(scale: &Scale) -> Sample {
-    let far = C::SPREADS_FAR.then(|| claims::<C>(scale.far, scale.far, scale.window));
+    let far = C::SPREADS_FAR.then(|| claims::<C>(scale.far, scale.far, scale));
     let start = start::<C>(scale);
     vec![
-        claims::<C>(SLOTS, 1, scale.window),
-        claims::<C>(scale.backends, scale.backends, scale.window),
+        claims::<C>(SLOTS, 1, scale),
+        claims::<C>(scale.backends, scale.backends, scale),
         far.flatten(),
         start.map(|it| Value::count(it.made)),
         start.map(|it| Value::count(it.most_live)),
@@ -57,15 +58,17 @@ pub(crate) fn s7<C: Contestant>(scale: &Scale) -> Sample {
     ]
 }
 
-/// One task claims and gives back.
-fn claims<C: Contestant>(slots: usize, backends: usize, window: Duration) -> Option<Value> {
+/// One task claims and gives back, once the pool has all its connections. How many it makes is a figure of its own.
+fn claims<C: Contestant>(slots: usize, backends: usize, scale: &Scale) -> Option<Value> {
+    let Scale {
+        window,
+        quiet: until,
+        ..
+    } = *scale;
     let took = C::Runtime::run(WORKERS, move |runtime| async move {
         let tally = Arc::new(Tally::new());
         let pool = C::spread(&runtime, Factory::tallied(&tally), slots, backends)?;
-        // Nobody has to claim for connections to be made, and where more are made than there are slots that is a figure of its own.
-        while tally.made() < slots {
-            smol::Timer::after(Duration::from_millis(1)).await;
-        }
+        quiet(&tally, slots, until).await;
         Some(nanoseconds_a_cycle(&pool, &runtime, window, usize::MAX).await)
     });
     took.flatten().map(Value::Number)
@@ -79,27 +82,22 @@ struct Start {
     quiet_after: Duration,
 }
 
-/// Starts a pool that nobody claims from, and waits until it changes nothing any more. Silence is no event, so it is looked for now and
-/// then.
+/// Starts a pool that nobody claims from.
 fn start<C: Contestant>(scale: &Scale) -> Option<Start> {
     let Scale {
         backends,
-        silence,
-        patience,
+        quiet: until,
         ..
     } = *scale;
     let slots = 2 * backends;
     let start = C::Runtime::run(WORKERS, move |runtime| async move {
         let tally = Arc::new(Tally::new());
         let pool = C::spread(&runtime, Factory::tallied(&tally), slots, backends)?;
-        let silent = |tally: &Tally| tally.made() > 0 && tally.age() >= tally.changed() + silence;
-        while !silent(&tally) && tally.age() < patience {
-            smol::Timer::after(silence / 20).await;
-        }
+        let quiet_after = quiet(&tally, slots, until).await;
         let start = Start {
             made: tally.made(),
             most_live: tally.most_live(),
-            quiet_after: tally.changed(),
+            quiet_after,
         };
         drop(pool);
         Some(start)
