@@ -50,7 +50,7 @@ pub(crate) fn s7<C: Contestant>(scale: &Scale) -> Sample {
     let start = start::<C>(scale);
     vec![
         claims::<C>(SLOTS, 1, scale),
-        claims::<C>(scale.backends, scale.backends, scale),
+        claims::<C>(2 * scale.backends, scale.backends, scale),
         far.flatten(),
         start.map(|it| Value::count(it.made)),
         start.map(|it| Value::count(it.most_live)),
