@@ -42,11 +42,9 @@ pub(crate) fn verdict(
     let Row { unit, goal, .. } = rows[row];
     let more = unit.more_is_better();
     let reached = |value: Value, goal: f64| {
-        if more {
-            value.rank() >= goal
-        } else {
-            value.rank() <= goal
-        }
+        // To the two digits that the report shows: what is written as the goal has met it.
+        let value = (value.rank() * 100.).round() / 100.;
+        if more { value >= goal } else { value <= goal }
     };
     let (value, bound) = match goal {
         Goal::None => return None,
