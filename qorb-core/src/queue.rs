@@ -82,6 +82,7 @@ impl Queue {
     }
 
     /// Lets a new claim wait, behind all others.
+    #[inline]
     pub(crate) fn enter(&mut self, now: Instant, ticket: Ticket) -> ClaimId {
         let id = self.insert(now, ticket, Stage::Waiting);
         self.order.push_back(&mut self.waiting, id.index);
@@ -93,6 +94,7 @@ impl Queue {
         self.insert(now, ticket, Stage::Acquiring(slot))
     }
 
+    #[inline]
     fn insert(&mut self, now: Instant, ticket: Ticket, stage: Stage) -> ClaimId {
         self.generations = self.generations.wrapping_add(1);
         let generation = self.generations;
@@ -127,6 +129,7 @@ impl Queue {
     }
 
     /// Gives `slot` to the claim, which waits. Its deadline no longer runs. Says its number, and since when it waited.
+    #[inline]
     pub(crate) fn grant(&mut self, id: ClaimId, slot: SlotId) -> Option<(u64, Instant)> {
         let claim = self.claims.get_mut(id.index as usize)?;
         claim.stage = Stage::Granted(slot);
@@ -278,6 +281,7 @@ impl Queue {
         });
     }
 
+    #[inline]
     fn id(&self, index: u32) -> ClaimId {
         ClaimId {
             index,
@@ -285,6 +289,7 @@ impl Queue {
         }
     }
 
+    #[inline]
     fn deadline(&self, index: u32) -> Instant {
         match self.claims[index as usize].ticket.deadline {
             Deadline::At { until, .. } => until,
@@ -292,6 +297,7 @@ impl Queue {
         }
     }
 
+    #[inline]
     fn arm(&mut self, index: u32, deadline: Deadline) {
         let Deadline::At { until: at, .. } = deadline else {
             return;

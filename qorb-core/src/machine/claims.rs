@@ -39,6 +39,7 @@ impl Machine {
 
     /// [`claim`](Self::claim), and [`enqueue`](Self::enqueue) if there is nothing to be had, in one call that takes the time:
     /// for owners who know it anyway, or whose policy [wants it](Self::times_holds).
+    #[inline]
     pub fn claim_or_enqueue(
         &mut self,
         now: Instant,
@@ -95,8 +96,8 @@ impl Machine {
         set.shift(&mut self.counts, slot, claimed, observer);
         let recycled = (State::ConnectedRecycling, Phase::Unclaimed);
         set.shift(&mut self.counts, slot, recycled, observer);
-        if !self.queue.is_empty() {
-            return Next::of(self.place(set_index, index, observer));
+        if let Some(claim) = self.queue.head() {
+            return Next::of(self.hand_on(index, claim, observer));
         }
         if set.idle.is_empty() {
             self.choice.insert(set_index);
@@ -124,6 +125,7 @@ impl Machine {
     }
 
     /// A claim that got nothing waits, if it will and may.
+    #[inline]
     fn line_up(
         &mut self,
         now: Instant,
@@ -505,6 +507,7 @@ impl Machine {
         entry.is_held_as(slot).then_some(slot.index)
     }
 
+    #[inline]
     fn start_clock(&self, now: Instant, ticket: Ticket, patience: Patience) -> Ticket {
         if ticket.deadline != Deadline::Unset {
             return ticket;
@@ -584,6 +587,7 @@ impl Machine {
     }
 
     /// A try to satisfy a claim found nothing. The backend that ran dry last is the one that it found empty.
+    #[inline]
     fn report_in_vain(&self, claim: u64, observer: &mut impl Observer) {
         let set = self.ran_dry.and_then(|set| self.sets.get(set as usize));
         if let Some(set) = set.filter(|set| set.is_online()) {

@@ -325,6 +325,7 @@ impl Machine {
         self.outputs.pop_front()
     }
 
+    #[inline]
     fn next_deadline(&self) -> Option<(Instant, Wakeup)> {
         let mut next: Option<(Instant, Wakeup)> = None;
         let mut consider = |at: Instant, why: Wakeup| {

@@ -106,17 +106,20 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
         &self.pool.anchor.shared
     }
 
-    /// Every other case.
+    /// Every other case. That a claim which waits finds its connection, and nothing is to be done to that, is the commonest.
     fn poll_on(&mut self, cx: &mut Context<'_>) -> Poll<Result<Handle<Conn>, Error>> {
         let step = match &self.stage {
             Stage::New | Stage::Done => panic!("a claim was polled after it had ended"),
             Stage::Waiting(queued) => match queued.inbox.poll(cx) {
-                Poll::Pending => Step::Pending,
+                Poll::Pending => return Poll::Pending,
                 Poll::Ready(answer) => self.answered(answer),
             },
             Stage::Preparing { .. } => self.prepare(cx),
         };
-        self.follow(step, cx)
+        match step {
+            Step::Done(result) => Poll::Ready(result),
+            step => self.follow(step, cx),
+        }
     }
 
     fn follow(
@@ -148,9 +151,16 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
         if shared.wants_backtrace() {
             self.aside().backtrace = Some(Arc::new(Backtrace::force_capture()));
         }
-        let admitted = shared.claim_or_wait(self.caller(), self.patience, waker);
-        let step = self.admitted(admitted);
-        self.follow(step, cx)
+        match shared.claim_or_wait(self.caller(), self.patience, waker) {
+            Ok(Admitted::Waiting(queued)) => {
+                self.stage = Stage::Waiting(queued);
+                Poll::Pending
+            }
+            admitted => {
+                let step = self.admitted(admitted);
+                self.follow(step, cx)
+            }
+        }
     }
 
     fn admitted(&mut self, admitted: Result<Admitted<Conn>, Refusal>) -> Step<Conn> {
@@ -165,6 +175,7 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
     }
 
     /// The wait is over.
+    #[inline]
     fn answered(&mut self, answer: Result<Granted<Conn>, Refusal>) -> Step<Conn> {
         let stage = mem::replace(&mut self.stage, Stage::Done);
         match answer {

@@ -94,6 +94,7 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
     }
 
     /// Takes the waker if the claim has to wait.
+    #[inline]
     fn admitted(
         &self,
         state: &mut State<Conn>,

@@ -136,6 +136,7 @@ impl<Conn> State<Conn> {
     }
 
     /// Opens an inbox for a claim.
+    #[inline]
     pub(super) fn await_claim(
         &mut self,
         id: ClaimId,
@@ -156,6 +157,7 @@ impl<Conn> State<Conn> {
     }
 
     /// An inbox in which that task waits: one that is not in use, or a new one.
+    #[inline]
     fn inbox_for(&mut self, waker: Waker) -> Arc<Inbox<Conn>> {
         if let Some(mut spare) = self.spare_inboxes.pop()
             && let Some(inbox) = Arc::get_mut(&mut spare)
@@ -307,6 +309,7 @@ impl<Conn> State<Conn> {
     }
 
     /// Does what the machine says, as far as the lock allows, and leaves the rest to `after`.
+    #[inline]
     pub(super) fn drain(&mut self, audience: &Audience, now: Clock, after: &mut After<Conn>) {
         while let Some(output) = self.machine.poll_output() {
             self.carry_out(output, audience, now, after);
@@ -396,6 +399,7 @@ impl<Conn> State<Conn> {
 
     /// The last thing in each round that took the time: wakes who waits for what has come about, and the steward if it has
     /// something to do before its timer goes off.
+    #[inline]
     pub(super) fn close_round(&mut self, after: &mut After<Conn>) {
         let next = self.machine.poll_timeout().map(|(at, _)| at);
         if std::mem::take(&mut self.tending) {
