@@ -5,7 +5,7 @@ mod handle;
 use std::backtrace::Backtrace;
 use std::fmt;
 use std::future::Future;
-use std::mem;
+use std::mem::{self, ManuallyDrop};
 use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -38,7 +38,8 @@ pub struct Claim<'a, Conn: Connection, R: Runtime> {
     patience: Patience,
     /// Where it was asked for.
     location: &'static Location<'static>,
-    stage: Stage<Conn>,
+    /// What is dropped of it, [`give_up`](Self::give_up) drops: most often there is nothing, which need not be found out again.
+    stage: ManuallyDrop<Stage<Conn>>,
     aside: Option<Box<Aside>>,
 }
 
@@ -84,7 +85,7 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
             pool,
             patience,
             location: Location::caller(),
-            stage: Stage::New,
+            stage: ManuallyDrop::new(Stage::New),
             aside: None,
         }
     }
@@ -108,7 +109,7 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
 
     /// Every other case. That a claim which waits finds its connection, and nothing is to be done to that, is the commonest.
     fn poll_on(&mut self, cx: &mut Context<'_>) -> Poll<Result<Handle<Conn>, Error>> {
-        let step = match &self.stage {
+        let step = match &*self.stage {
             Stage::New | Stage::Done => panic!("a claim was polled after it had ended"),
             Stage::Waiting(queued) => match queued.inbox.poll(cx) {
                 Poll::Pending => return Poll::Pending,
@@ -153,7 +154,7 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
         }
         match shared.claim_or_wait(self.caller(), self.patience, waker) {
             Ok(Admitted::Waiting(queued)) => {
-                self.stage = Stage::Waiting(queued);
+                *self.stage = Stage::Waiting(queued);
                 Poll::Pending
             }
             admitted => {
@@ -167,7 +168,7 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
         match admitted {
             Ok(Admitted::Granted(granted)) => self.granted(granted),
             Ok(Admitted::Waiting(queued)) => {
-                self.stage = Stage::Waiting(queued);
+                *self.stage = Stage::Waiting(queued);
                 Step::Pending
             }
             Err(refusal) => self.refused(refusal),
@@ -177,7 +178,7 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
     /// The wait is over.
     #[inline]
     fn answered(&mut self, answer: Result<Granted<Conn>, Refusal>) -> Step<Conn> {
-        let stage = mem::replace(&mut self.stage, Stage::Done);
+        let stage = mem::replace(&mut *self.stage, Stage::Done);
         match answer {
             Ok((grant, mut seat)) => {
                 if let Stage::Waiting(queued) = stage {
@@ -193,14 +194,14 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
     #[inline]
     fn granted(&mut self, (grant, seat): Granted<Conn>) -> Step<Conn> {
         if self.shared().hooks.on_acquire {
-            self.stage = Stage::Preparing {
+            *self.stage = Stage::Preparing {
                 grant,
                 seat,
                 queued: None,
             };
             return Step::Again;
         }
-        self.stage = Stage::Done;
+        *self.stage = Stage::Done;
         Step::Done(Ok(self.hand_over(
             self.shared().audience.interest(),
             grant.ticket.number,
@@ -228,7 +229,7 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
     }
 
     fn refused(&mut self, refusal: Refusal) -> Step<Conn> {
-        self.stage = Stage::Done;
+        *self.stage = Stage::Done;
         let failure = self.aside.as_mut().and_then(|it| it.failure.take());
         Step::Done(Err(self.shared().error(refusal, failure)))
     }
@@ -236,7 +237,7 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
     /// Goes on with `on_acquire`.
     fn prepare(&mut self, cx: &mut Context<'_>) -> Step<Conn> {
         let shared = self.shared();
-        let Stage::Preparing { seat, .. } = &mut self.stage else {
+        let Stage::Preparing { seat, .. } = &mut *self.stage else {
             return Step::Pending;
         };
         let polled = shared.runtime.within(|| seat.poll_hook(Hook::Acquire, cx));
@@ -254,7 +255,7 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
 
     fn prepared(&mut self) -> Step<Conn> {
         let shared = self.shared();
-        let Stage::Preparing { grant, queued, .. } = &self.stage else {
+        let Stage::Preparing { grant, queued, .. } = &*self.stage else {
             return Step::Pending;
         };
         let claim = grant.ticket.number;
@@ -269,7 +270,7 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
 
     fn go_on_preparing(&mut self, cx: &Context<'_>) -> Step<Conn> {
         let (shared, patience, caller) = (self.shared(), self.patience, self.caller());
-        let Stage::Preparing { grant, queued, .. } = &mut self.stage else {
+        let Stage::Preparing { grant, queued, .. } = &mut *self.stage else {
             return Step::Pending;
         };
         let refusal = match queued {
@@ -291,7 +292,7 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
     /// `on_acquire` failed: its connection is closed, and the claim tries another.
     fn failed_to_prepare(&mut self, error: BackendError, cx: &Context<'_>) -> Step<Conn> {
         let (shared, patience) = (self.shared(), self.patience);
-        let stage = mem::replace(&mut self.stage, Stage::Done);
+        let stage = mem::replace(&mut *self.stage, Stage::Done);
         let Stage::Preparing {
             grant,
             seat,
@@ -325,7 +326,7 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
     /// Ends a claim that nobody wants any more.
     fn give_up(&mut self) {
         let shared = self.shared();
-        match mem::replace(&mut self.stage, Stage::Done) {
+        match mem::replace(&mut *self.stage, Stage::Done) {
             Stage::New | Stage::Done => {}
             Stage::Waiting(queued) => shared.cancel(&queued),
             Stage::Preparing {
@@ -344,7 +345,7 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
 
     /// Takes the connection that is being prepared; the claim holds nothing then.
     fn take_seat(&mut self) -> Option<Box<Seat<Conn>>> {
-        match mem::replace(&mut self.stage, Stage::Done) {
+        match mem::replace(&mut *self.stage, Stage::Done) {
             Stage::Preparing { seat, .. } => Some(seat),
             _ => None,
         }
@@ -392,7 +393,7 @@ impl<Conn: Connection, R: Runtime> Claim<'_, Conn, R> {
         interest: Interest,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Handle<Conn>, Error>> {
-        if !matches!(self.stage, Stage::New) {
+        if !matches!(*self.stage, Stage::New) {
             return self.poll_on(cx);
         }
         let shared = self.shared();
@@ -409,7 +410,7 @@ impl<Conn: Connection, R: Runtime> Claim<'_, Conn, R> {
         if shared.hooks.on_acquire {
             let polled = shared.runtime.within(|| seat.poll_hook(Hook::Acquire, cx));
             if !matches!(polled, Poll::Ready(Ok(()))) {
-                self.stage = Stage::Preparing {
+                *self.stage = Stage::Preparing {
                     grant,
                     seat,
                     queued: None,
@@ -419,7 +420,7 @@ impl<Conn: Connection, R: Runtime> Claim<'_, Conn, R> {
             }
         }
         // Nothing is lost of what is new.
-        mem::forget(mem::replace(&mut self.stage, Stage::Done));
+        mem::forget(mem::replace(&mut *self.stage, Stage::Done));
         Poll::Ready(Ok(self.hand_over(interest, grant.ticket.number, seat)))
     }
 }
@@ -427,7 +428,7 @@ impl<Conn: Connection, R: Runtime> Claim<'_, Conn, R> {
 impl<Conn: Connection, R: Runtime> Drop for Claim<'_, Conn, R> {
     #[inline]
     fn drop(&mut self) {
-        if !matches!(self.stage, Stage::New | Stage::Done) {
+        if !matches!(*self.stage, Stage::New | Stage::Done) {
             self.give_up();
         }
     }
@@ -435,7 +436,7 @@ impl<Conn: Connection, R: Runtime> Drop for Claim<'_, Conn, R> {
 
 impl<Conn: Connection, R: Runtime> fmt::Debug for Claim<'_, Conn, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stage = match &self.stage {
+        let stage = match &*self.stage {
             Stage::New => "new",
             Stage::Waiting(_) => "waiting",
             Stage::Preparing { .. } => "preparing a connection",
