@@ -12,6 +12,11 @@ impl SlotId {
     pub const fn index(self) -> usize {
         self.index as usize
     }
+
+    /// The lower half of the slot's number: who keeps the id need not keep that half too.
+    pub const fn low(self) -> u32 {
+        self.generation
+    }
 }
 
 /// A claim that could not finish at once: it waits, or its connection is being prepared.

@@ -55,6 +55,11 @@ impl List {
 }
 
 impl Links {
+    /// Makes room for all indices below `end`, and no more than that.
+    pub(crate) fn make_room(&mut self, end: usize) {
+        self.0.reserve_exact(end.saturating_sub(self.0.len()));
+    }
+
     /// Puts `index` at the front of `list`. It must be in no list.
     #[inline]
     pub(crate) fn push_front(&mut self, list: &mut List, index: u32) {

@@ -54,6 +54,13 @@ impl PartialOrd for Entry {
 }
 
 impl Timers {
+    /// Makes room for all indices below `end`, and no more than that.
+    pub(crate) fn make_room(&mut self, end: usize) {
+        self.heap.reserve_exact(end.saturating_sub(self.heap.len()));
+        let place = &mut self.place;
+        place.reserve_exact(end.saturating_sub(place.len()));
+    }
+
     /// The earliest deadline, and whose it is.
     #[inline]
     pub(crate) fn first(&self) -> Option<(Instant, u32)> {

@@ -32,29 +32,15 @@ pub(crate) struct Holder {
     pub(crate) claim: u64,
 }
 
-/// The last holder of each slot, by its index. Whether it holds the slot still, the machine knows.
-#[derive(Debug, Default)]
-pub(crate) struct Holders(Vec<Option<Holder>>);
+/// Who remembers the last holder of each slot. Whether it holds the slot still, the machine knows.
+pub(crate) trait Holders {
+    /// Who was given the slot last, which is known until its connection lies in the pool again.
+    fn of(&self, slot: SlotId) -> Option<Holder>;
+}
 
-impl Holders {
-    /// A claim was given the slot.
-    #[inline]
-    pub(crate) fn note(&mut self, slot: SlotId, claim: u64, caller: Caller) {
-        let holder = Holder { caller, claim };
-        match self.0.get_mut(slot.index()) {
-            Some(place) => *place = Some(holder),
-            None => self.note_first(slot, holder),
-        }
-    }
-
-    #[cold]
-    fn note_first(&mut self, slot: SlotId, holder: Holder) {
-        self.0.resize_with(slot.index() + 1, || None);
-        self.0[slot.index()] = Some(holder);
-    }
-
-    /// Who was given the slot last.
-    pub(crate) fn of(&self, slot: SlotId) -> Option<&Holder> {
-        self.0.get(slot.index())?.as_ref()
+/// Nobody, who remembers nothing.
+impl Holders for () {
+    fn of(&self, _: SlotId) -> Option<Holder> {
+        None
     }
 }

@@ -1,6 +1,7 @@
 //! A seat: where a connection lives, from its opening to its end. It lies in the pool while nobody uses the connection,
 //! and in a handle or a job while somebody does; it is moved, never copied, so a connection has one holder at a time.
 
+use std::mem;
 use std::task::{Context, Poll};
 
 use qorb_core::id::SlotId;
@@ -12,23 +13,52 @@ use crate::inbox::Inbox;
 use crate::panics::{caught, quietly};
 use crate::sync::Arc;
 
+/// There is one for each slot at rest, so it is to be small.
 pub(crate) struct Seat<Conn> {
-    /// `None` while a hook has it, or once a client has taken it out for good.
-    pub(crate) conn: Option<Conn>,
+    berth: Berth<Conn>,
     pub(crate) backend: Arc<Backend>,
     pub(crate) slot: SlotId,
-    /// The slot's number, as the probes give it.
-    pub(crate) number: u64,
     pub(crate) connected_at: Instant,
-    /// How often it was lent.
-    pub(crate) uses: u64,
-    /// Its return is to bring the time along.
-    pub(crate) timed: bool,
+    lent: Lent,
     pub(crate) places: Option<Box<Places<Conn>>>,
     /// The inbox in which the claim found this seat: empty, and on its way back to be used again.
     pub(crate) inbox: Option<Arc<Inbox<Conn>>>,
     /// The pool, while the seat is out of it.
     pub(crate) home: Option<Arc<dyn Home<Conn>>>,
+}
+
+/// Where the connection is. What is beside it takes the room that it takes anyway to tell whether it is there.
+enum Berth<Conn> {
+    /// The upper half of the slot's number is here, the lower in its id.
+    Full { high: u32, conn: Conn },
+    /// A hook has it, or a client has taken it out for good.
+    Empty { high: u32 },
+}
+
+/// How often the connection was lent, and in the lowest bit whether its return is to bring the time along.
+#[derive(Default)]
+struct Lent(u64);
+
+impl<Conn> Berth<Conn> {
+    #[inline]
+    fn high(&self) -> u32 {
+        match *self {
+            Self::Full { high, .. } | Self::Empty { high } => high,
+        }
+    }
+
+    fn take(&mut self) -> Option<Conn> {
+        let high = self.high();
+        match mem::replace(self, Self::Empty { high }) {
+            Self::Full { conn, .. } => Some(conn),
+            Self::Empty { .. } => None,
+        }
+    }
+
+    fn put(&mut self, conn: Conn) {
+        let high = self.high();
+        *self = Self::Full { high, conn };
+    }
 }
 
 /// What a handle knows of its pool.
@@ -61,6 +91,83 @@ pub(crate) enum Hook {
 }
 
 impl<Conn> Seat<Conn> {
+    /// A seat for a new connection, for the slot of that number.
+    pub(crate) fn new(
+        conn: Conn,
+        backend: Arc<Backend>,
+        (slot, number): (SlotId, u64),
+        connected_at: Instant,
+        places: Option<Box<Places<Conn>>>,
+    ) -> Self {
+        let high = (number >> 32) as u32;
+        let seat = Self {
+            berth: Berth::Full { high, conn },
+            backend,
+            slot,
+            connected_at,
+            lent: Lent::default(),
+            places,
+            inbox: None,
+            home: None,
+        };
+        debug_assert_eq!(seat.number(), number, "a slot's id has half of its number");
+        seat
+    }
+
+    /// The slot's number, as the probes give it.
+    #[inline]
+    pub(crate) fn number(&self) -> u64 {
+        u64::from(self.berth.high()) << 32 | u64::from(self.slot.low())
+    }
+
+    /// The connection, if it is here.
+    #[inline]
+    pub(crate) fn conn(&self) -> Option<&Conn> {
+        match &self.berth {
+            Berth::Full { conn, .. } => Some(conn),
+            Berth::Empty { .. } => None,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn conn_mut(&mut self) -> Option<&mut Conn> {
+        match &mut self.berth {
+            Berth::Full { conn, .. } => Some(conn),
+            Berth::Empty { .. } => None,
+        }
+    }
+
+    pub(crate) fn take_conn(&mut self) -> Option<Conn> {
+        self.berth.take()
+    }
+
+    /// Puts the connection back.
+    pub(crate) fn put_conn(&mut self, conn: Conn) {
+        self.berth.put(conn);
+    }
+
+    /// How often it was lent.
+    pub(crate) fn uses(&self) -> u64 {
+        self.lent.0 >> 1
+    }
+
+    /// It is lent once more.
+    #[inline]
+    pub(crate) fn count_use(&mut self) {
+        self.lent.0 += 2;
+    }
+
+    /// Whether its return is to bring the time along.
+    #[inline]
+    pub(crate) fn is_timed(&self) -> bool {
+        self.lent.0 & 1 != 0
+    }
+
+    #[inline]
+    pub(crate) fn set_timed(&mut self, timed: bool) {
+        self.lent.0 = self.lent.0 & !1 | u64::from(timed);
+    }
+
     /// Starts the hook, or goes on with it. Well or not, the connection is then in its seat again; unless the hook
     /// panicked, which takes it along.
     pub(crate) fn poll_hook(
@@ -75,11 +182,11 @@ impl<Conn> Seat<Conn> {
         else {
             return Poll::Ready(Ok(()));
         };
-        let conn = self.conn.take();
+        let conn = self.berth.take();
         match caught(|| host.poll(conn, cx)) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready((conn, result))) => {
-                self.conn = Some(conn);
+                self.berth.put(conn);
                 Poll::Ready(result)
             }
             Err(words) => Poll::Ready(Err(Error::Panicked(words))),
@@ -90,7 +197,7 @@ impl<Conn> Seat<Conn> {
 /// Whatever a connection's own `Drop` does, it ends here.
 impl<Conn> Drop for Seat<Conn> {
     fn drop(&mut self) {
-        if let Some(conn) = self.conn.take() {
+        if let Some(conn) = self.take_conn() {
             quietly(|| drop(conn));
         }
         if let Some(places) = self.places.take() {

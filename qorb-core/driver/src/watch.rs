@@ -80,7 +80,7 @@ impl Audience {
         interest: Interest,
         log: &'a mut Log,
         times: &'a mut Times,
-        holders: &'a Holders,
+        holders: &'a dyn Holders,
     ) -> Watch<'a> {
         Watch {
             interest,
@@ -110,7 +110,7 @@ impl Audience {
 
     #[cold]
     fn deliver_now(&self, event: &Event<'_>) {
-        self.deliver_one(&self.record(event, &Holders::default()));
+        self.deliver_one(&self.record(event, &()));
     }
 
     /// Tells of something that the machine knows nothing of.
@@ -166,7 +166,7 @@ impl Audience {
         self.sequence.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn record(&self, event: &Event<'_>, holders: &Holders) -> Record {
+    fn record(&self, event: &Event<'_>, holders: &dyn Holders) -> Record {
         let parts = parts_of(event);
         let mut record = Record {
             sequence: self.next_sequence(),
@@ -180,11 +180,11 @@ impl Audience {
         if let Event::LeakSuspected { id, held, .. } | Event::LeakReturned { id, held, .. } = *event
         {
             let holder = holders.of(id);
-            record.claim = holder.map(|holder| self.unique(holder.claim));
+            record.claim = holder.as_ref().map(|holder| self.unique(holder.claim));
             record.detail = Detail::Leak(Leak {
                 held,
-                claimed_at: holder.map(|holder| holder.caller.location),
-                backtrace: holder.and_then(|holder| holder.caller.backtrace.clone()),
+                claimed_at: holder.as_ref().map(|holder| holder.caller.location),
+                backtrace: holder.and_then(|holder| holder.caller.backtrace),
             });
         }
         record
@@ -197,7 +197,7 @@ pub(crate) struct Watch<'a> {
     audience: &'a Audience,
     log: &'a mut Log,
     times: &'a mut Times,
-    holders: &'a Holders,
+    holders: &'a dyn Holders,
 }
 
 impl Observer for Watch<'_> {
@@ -257,7 +257,7 @@ impl Log {
         audience: &Audience,
         interest: Interest,
         event: &Event<'_>,
-        holders: &Holders,
+        holders: &dyn Holders,
     ) {
         let kinds = [more_precisely(event), Some(kind_of(event))];
         for kind in kinds.into_iter().flatten() {

@@ -10,25 +10,35 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use common::{Bench, Step, secs, slots};
-use qorb_driver::backend::Hooks;
+use common::{Bench, Step, TestRuntime, backend, secs, slots};
+use qorb_driver::Pool;
+use qorb_driver::backend::{Backend, Connector, Error, Hooks};
 use qorb_driver::policy::Policy;
+use qorb_driver::resolvers::fixed::FixedResolver;
 
 struct Counting;
 
 std::thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+    /// Bytes allocated less bytes freed.
+    static LIVE: Cell<isize> = const { Cell::new(0) };
+}
+
+fn count_bytes(more: isize) {
+    let _ = LIVE.try_with(|live| live.set(live.get() + more));
 }
 
 // SAFETY: everything is left to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        count_bytes(layout.size().cast_signed());
         // SAFETY: the caller's promises are passed on.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count_bytes(-layout.size().cast_signed());
         // SAFETY: the caller's promises are passed on.
         unsafe { System.dealloc(pointer, layout) }
     }
@@ -297,4 +307,67 @@ fn a_hand_over_to_a_waiting_claim_wakes_it_and_allocates_nothing() {
     drop(handle);
     bench.check();
     assert_eq!(bench.lab.count(Step::Connect), 1);
+}
+
+/// A connection of 16 bytes, and nothing else.
+struct Plain;
+
+struct Wire(#[allow(dead_code, reason = "only to take room")] [u64; 2]);
+
+impl Connector for Plain {
+    type Connection = Wire;
+    const HOOKS: Hooks = Hooks::NONE;
+
+    async fn connect(&self, _: &Backend) -> Result<Wire, Error> {
+        Ok(Wire([0; 2]))
+    }
+}
+
+/// What a pool of so many slots takes once each was lent, for each slot; its share of the pool itself included.
+#[expect(clippy::cast_precision_loss, reason = "memory is not that large")]
+fn bytes_a_slot(count: usize, most: usize) -> f64 {
+    let mut policy = Policy {
+        max_slots: most,
+        ..slots(count)
+    };
+    policy.set_config.max_count = most;
+    let rt = TestRuntime::new();
+    let before = LIVE.get();
+    let resolver = FixedResolver::from_backends([backend()]);
+    let pool = Pool::<Wire, TestRuntime>::builder("rest", resolver, Plain)
+        .policy(policy)
+        .seed(1)
+        .runtime(rt.clone())
+        .build()
+        .unwrap();
+    rt.run();
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut all = Vec::with_capacity(count);
+    for _ in 0..count {
+        let mut claim = std::pin::pin!(pool.claim());
+        match claim.as_mut().poll(&mut cx) {
+            Poll::Ready(handle) => all.push(handle.unwrap()),
+            Poll::Pending => panic!("there is a connection"),
+        }
+    }
+    drop(all);
+    rt.run();
+    rt.trim();
+    let live = LIVE.get() - before;
+    assert_eq!(pool.stats().slots.unclaimed_slots, count);
+    live as f64 / count as f64
+}
+
+#[test]
+fn a_slot_at_rest_takes_two_hundred_bytes_at_most() {
+    let bytes = bytes_a_slot(10_000, 10_000);
+    assert!(bytes <= 200., "{bytes}");
+}
+
+#[test]
+fn of_a_pool_that_may_grow_further_it_takes_a_quarter_more_at_most() {
+    for count in [10_000, 10_500, 12_000] {
+        let bytes = bytes_a_slot(count, 100_000);
+        assert!(bytes <= 250., "{bytes} of {count}");
+    }
 }

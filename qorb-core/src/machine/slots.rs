@@ -529,18 +529,40 @@ impl Machine {
     /// A new slot in `set`, which does not connect yet.
     pub(super) fn add_slot(&mut self, set_index: u32) -> u32 {
         self.slots_ever += 1;
+        self.reserve_slot();
         let set = &mut self.sets[set_index as usize];
         let number = u64::from(set.number) << 48 | (self.slots_ever & ((1 << 48) - 1));
         let place = set.slots.len() as u32;
         let mut slot = Slot::new(number, set_index, place);
         slot.failures = set.breaks_in_row;
         let index = self.slots.insert(slot) as u32;
+        if set.slots.len() == set.slots.capacity() {
+            let room = grown(set.slots.len(), self.policy.max_slots);
+            set.slots.reserve_exact(room - set.slots.len());
+        }
         set.slots.push(index);
         set.live += 1;
         set.stats.enter(State::Connecting);
         self.counts.enter(State::Connecting);
         index
     }
+
+    /// Makes room for one slot more wherever there is something of each.
+    fn reserve_slot(&mut self) {
+        let slots = self.slots.len();
+        if slots == self.slots.capacity() {
+            let room = grown(slots, self.policy.max_slots);
+            self.slots.reserve_exact(room - slots);
+            self.links.make_room(room);
+            self.slot_timers.make_room(room);
+        }
+    }
+}
+
+/// For how many there is to be room next, of no more than `most`, unless there are more already. Growth is by a quarter: doubling would
+/// leave up to half of it unused, which slots at rest would have to answer for.
+fn grown(len: usize, most: usize) -> usize {
+    (len + (len / 4).max(4)).min(most).max(len + 1)
 }
 
 /// How often in a row a client's giving up doubles the wait: it stays below a second where the least is 20 ms. The next

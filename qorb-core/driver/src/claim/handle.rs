@@ -47,12 +47,12 @@ impl<Conn: Connection> Handle<Conn> {
 
     /// How often it has been lent, this time included.
     pub fn uses(&self) -> u64 {
-        self.seat().uses
+        self.seat().uses()
     }
 
     /// The number of its slot, as the probes give it: unique in the pool.
     pub fn slot_id(&self) -> u64 {
-        self.seat().number
+        self.seat().number()
     }
 
     /// Gives the connection back as broken: it is closed here and now, and the pool opens another after a back-off.
@@ -66,7 +66,7 @@ impl<Conn: Connection> Handle<Conn> {
         reason = "the connection is there until it is dropped"
     )]
     pub fn detach(mut self) -> Conn {
-        let conn = self.seat.as_mut().and_then(|seat| seat.conn.take());
+        let conn = self.seat.as_mut().and_then(|seat| seat.take_conn());
         self.give_back(How::Detached);
         conn.expect("a handle has its connection until it is dropped")
     }
@@ -87,7 +87,7 @@ impl<Conn: Connection> Deref for Handle<Conn> {
 
     #[inline]
     fn deref(&self) -> &Conn {
-        let conn = self.seat().conn.as_ref();
+        let conn = self.seat().conn();
         conn.expect("a handle has its connection until it is dropped")
     }
 }
@@ -95,7 +95,7 @@ impl<Conn: Connection> Deref for Handle<Conn> {
 impl<Conn: Connection> DerefMut for Handle<Conn> {
     #[inline]
     fn deref_mut(&mut self) -> &mut Conn {
-        let conn = self.seat.as_mut().and_then(|seat| seat.conn.as_mut());
+        let conn = self.seat.as_mut().and_then(|seat| seat.conn_mut());
         conn.expect("a handle has its connection until it is dropped")
     }
 }
@@ -117,7 +117,7 @@ impl<Conn: Connection> fmt::Debug for Handle<Conn> {
         let seat = self.seat();
         f.debug_struct("Handle")
             .field("backend", &format_args!("{}", seat.backend))
-            .field("uses", &seat.uses)
+            .field("uses", &seat.uses())
             .finish_non_exhaustive()
     }
 }

@@ -212,11 +212,11 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
     #[inline]
     fn hand_over(&self, interest: Interest, claim: u64, mut seat: Box<Seat<Conn>>) -> Handle<Conn> {
         let shared = self.shared();
-        seat.uses += 1;
+        seat.count_use();
         if seat.home.is_none() {
             seat.home = Some(Arc::clone(shared) as Arc<_>);
         }
-        let (slot, backend) = (seat.number, &seat.backend);
+        let (slot, backend) = (seat.number(), &seat.backend);
         let claimed = Event::HandleClaimed {
             claim,
             slot,

@@ -41,7 +41,7 @@ impl<Conn> Task<Conn> {
     fn number(&self) -> u64 {
         match self {
             Self::Connect { number } => *number,
-            Self::Check { seat } | Self::Recycle { seat } | Self::Close { seat } => seat.number,
+            Self::Check { seat } | Self::Recycle { seat } | Self::Close { seat } => seat.number(),
         }
     }
 
@@ -110,7 +110,7 @@ async fn check<Conn: Connection, R: Runtime>(
     abort: &Signal,
     mut seat: Box<Seat<Conn>>,
 ) {
-    let Some(conn) = seat.conn.take() else {
+    let Some(conn) = seat.take_conn() else {
         return report.failed(Error::Lost);
     };
     let connector = Arc::clone(&report.shared.connector);
@@ -118,7 +118,7 @@ async fn check<Conn: Connection, R: Runtime>(
         None => report.aborted(),
         Some(Err(error)) => report.failed(error),
         Some(Ok(conn)) => {
-            seat.conn = Some(conn);
+            seat.put_conn(conn);
             report.well(seat);
         }
     }
@@ -148,7 +148,7 @@ async fn close<Conn: Connection, R: Runtime>(
     abort: &Signal,
     mut seat: Box<Seat<Conn>>,
 ) {
-    let conn = seat.conn.take();
+    let conn = seat.take_conn();
     drop(seat);
     if let Some(conn) = conn {
         let connector = Arc::clone(&report.shared.connector);
@@ -182,19 +182,14 @@ impl<Conn: Connection, R: Runtime> Report<Conn, R> {
     fn connected(mut self, conn: Conn, number: u64) {
         self.open = false;
         let shared = &self.shared;
-        let seat = Box::new(Seat {
-            conn: Some(conn),
-            backend: Arc::clone(&self.backend),
-            slot: self.job.slot,
-            number,
-            connected_at: shared.clock().machine,
-            uses: 0,
-            timed: false,
-            places: Arc::clone(&shared.connector).places(shared.hooks),
-            inbox: None,
-            home: None,
-        });
-        self.bring(seat, Input::Connected(self.job));
+        let seat = Seat::new(
+            conn,
+            Arc::clone(&self.backend),
+            (self.job.slot, number),
+            shared.clock().machine,
+            Arc::clone(&shared.connector).places(shared.hooks),
+        );
+        self.bring(Box::new(seat), Input::Connected(self.job));
     }
 
     /// A check or a recycle went well.

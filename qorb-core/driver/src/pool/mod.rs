@@ -9,6 +9,7 @@ mod job;
 mod page;
 mod ready;
 pub(crate) mod shared;
+mod shelf;
 mod state;
 mod stats_stream;
 mod steward;

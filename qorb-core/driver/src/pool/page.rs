@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use qorb_core::time::Instant;
 
+use crate::holders::Holders;
 use crate::pool::state::State;
 use crate::stats::{BackendStats, Closed, Stats};
 use crate::sync::Arc;
@@ -39,7 +40,7 @@ impl Page {
         let policy = state.machine.policy();
         let mut holders: BTreeMap<Place, Held> = BTreeMap::new();
         for hold in state.machine.holds_at(now) {
-            let Some(holder) = state.holders.of(hold.id) else {
+            let Some(holder) = state.shelf.of(hold.id) else {
                 continue;
             };
             let held = holders.entry(holder.caller.location.into()).or_default();

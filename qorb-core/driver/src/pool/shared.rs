@@ -271,7 +271,7 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
     /// As [`release`](Self::release), where that is known already in which everybody is interested.
     #[inline]
     fn release_for(self: Arc<Self>, interest: Interest, mut seat: Box<Seat<Conn>>) {
-        if seat.timed {
+        if seat.is_timed() {
             return self.release_timed(seat);
         }
         // What lies in the pool does not keep it alive.
@@ -347,7 +347,7 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
 
     /// Runs the first poll of `on_recycle`, which is often the last, and takes the connection back.
     fn recycle(self: Arc<Self>, mut seat: Box<Seat<Conn>>) {
-        let (slot, backend) = (seat.number, &seat.backend);
+        let (slot, backend) = (seat.number(), &seat.backend);
         self.audience.tell(&Event::RecycleStart { slot, backend });
         // Nobody is here to be woken; a task polls it again if it has to wait.
         let mut cx = Context::from_waker(Waker::noop());
@@ -424,7 +424,7 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
 impl<Conn: Connection, R: Runtime> Home<Conn> for Shared<Conn, R> {
     #[inline]
     fn take_back(self: Arc<Self>, seat: Box<Seat<Conn>>, how: How) {
-        let (slot, interest) = (seat.number, self.audience.interest());
+        let (slot, interest) = (seat.number(), self.audience.interest());
         let returned = Event::HandleReturned { slot };
         self.audience.tell_if(interest, &returned);
         match how {

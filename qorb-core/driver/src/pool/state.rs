@@ -1,5 +1,7 @@
 //! What the pool's lock guards, and how it is changed. Nothing in this file runs anybody else's code.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::task::Waker;
 use std::time::Instant as Clock;
 
@@ -8,13 +10,14 @@ use qorb_core::io::{Abort, Grant, Next, Output, Refusal};
 use qorb_core::time::Instant;
 
 use crate::backend::{Backend, Error};
-use crate::holders::{Caller, Holders};
+use crate::holders::Caller;
 use crate::inbox::{Content, Granted, Inbox, Queued};
 use crate::observer::Interest;
 use crate::pool::after::After;
 use crate::pool::delivery::Delivery;
 use crate::pool::error::{Attempt, LastFailure};
 use crate::pool::job::{Task, Work};
+use crate::pool::shelf::Shelf;
 use crate::pool::watchers::Watchers;
 use crate::seat::Seat;
 use crate::signal::Signal;
@@ -34,17 +37,16 @@ pub(super) type Mind = qorb_core::tape::Recorded;
 #[repr(align(128))]
 pub(super) struct State<Conn> {
     pub(super) machine: Mind,
-    /// Connections that nobody holds, by slot.
-    seats: Vec<Option<Box<Seat<Conn>>>>,
-    /// Work under way, by slot.
-    jobs: Vec<Option<Job>>,
+    /// Connections that nobody holds, and who holds the others.
+    pub(super) shelf: Shelf<Conn>,
+    /// Work under way, by the slot's index. Most slots have none most of the time.
+    jobs: BTreeMap<usize, Job>,
     /// Where claims that wait await their answer, by claim.
     inboxes: Vec<Option<Awaiting<Conn>>>,
     /// Inboxes that are not in use, so that the next ones need not be made.
     spare_inboxes: Vec<Arc<Inbox<Conn>>>,
     pub(super) log: Log,
     pub(super) times: Times,
-    pub(super) holders: Holders,
     pub(super) watchers: Watchers,
     /// What went wrong last.
     pub(super) last_failure: Option<Arc<LastFailure>>,
@@ -84,13 +86,12 @@ impl<Conn> State<Conn> {
     pub(super) fn new(machine: Mind) -> Self {
         Self {
             machine,
-            seats: Vec::new(),
-            jobs: Vec::new(),
+            shelf: Shelf::new(),
+            jobs: BTreeMap::new(),
             inboxes: Vec::new(),
             spare_inboxes: Vec::new(),
             log: Log::default(),
             times: Times::default(),
-            holders: Holders::default(),
             watchers: Watchers::default(),
             last_failure: None,
             armed: None,
@@ -117,22 +118,21 @@ impl<Conn> State<Conn> {
         call: impl FnOnce(&mut Mind, &mut Watch<'_>) -> T,
     ) -> T {
         let (log, times) = (&mut self.log, &mut self.times);
-        let mut watch = audience.watch(interest, log, times, &self.holders);
+        let mut watch = audience.watch(interest, log, times, &self.shelf);
         call(&mut self.machine, &mut watch)
     }
 
     /// Takes the connection of a slot that is not lent.
     #[inline]
     pub(super) fn take_seat(&mut self, slot: SlotId) -> Option<Box<Seat<Conn>>> {
-        self.seats.get_mut(slot.index())?.take()
+        self.shelf.take(slot)
     }
 
     /// Puts a connection where the next claim finds it.
     #[inline]
     pub(super) fn put_seat(&mut self, seat: Box<Seat<Conn>>) {
-        let place = at(&mut self.seats, seat.slot.index());
-        debug_assert!(place.is_none(), "a slot has one connection");
-        *place = Some(seat);
+        let machine = &self.machine;
+        self.shelf.put(seat, || machine.policy().max_slots);
     }
 
     /// Opens an inbox for a claim.
@@ -194,9 +194,10 @@ impl<Conn> State<Conn> {
             machine.collect(claim, watch)
         });
         let grant = grant.expect("a claim that is handed a connection was granted it");
-        seat.timed = self.machine.times_holds();
+        seat.set_timed(self.machine.times_holds());
         let Awaiting { inbox, caller } = self.inboxes.get_mut(claim.index())?.take()?;
-        self.holders.note(grant.slot, grant.ticket.number, caller);
+        let other = self.shelf.lend(grant.slot, grant.ticket.number, caller);
+        debug_assert!(other.is_none(), "a slot has one connection");
         Some(Delivery { inbox, grant, seat })
     }
 
@@ -250,10 +251,9 @@ impl<Conn> State<Conn> {
     /// The connection of a slot that was just granted.
     #[inline]
     pub(super) fn seat_for(&mut self, grant: Grant, caller: Caller) -> Granted<Conn> {
-        self.holders.note(grant.slot, grant.ticket.number, caller);
-        let seat = self.take_seat(grant.slot);
+        let seat = self.shelf.lend(grant.slot, grant.ticket.number, caller);
         let mut seat = seat.expect("a slot that is granted has its connection here");
-        seat.timed = self.machine.times_holds();
+        seat.set_timed(self.machine.times_holds());
         (grant, seat)
     }
 
@@ -265,19 +265,22 @@ impl<Conn> State<Conn> {
         backend: &Arc<Backend>,
     ) -> Arc<Signal> {
         let abort = Arc::new(Signal::default());
-        *at(&mut self.jobs, id.slot.index()) = Some(Job {
+        let job = Job {
             id,
             what,
             backend: Arc::clone(backend),
             abort: Arc::clone(&abort),
-        });
+        };
+        self.jobs.insert(id.slot.index(), job);
         abort
     }
 
     /// Strikes a job off; `None` if it is not under way (any more).
     fn end(&mut self, id: JobId) -> Option<Job> {
-        let place = self.jobs.get_mut(id.slot.index())?;
-        place.take_if(|job| job.id == id)
+        let Entry::Occupied(entry) = self.jobs.entry(id.slot.index()) else {
+            return None;
+        };
+        (entry.get().id == id).then(|| entry.remove())
     }
 
     /// Notes that a job has answered.
@@ -430,7 +433,7 @@ impl<Conn> State<Conn> {
 
     /// How many connections lie here, for the audit.
     pub(super) fn seats_taken(&self) -> usize {
-        self.seats.iter().flatten().count()
+        self.shelf.count()
     }
 }
 

@@ -84,6 +84,12 @@ impl TestRuntime {
         panic!("the tasks never rest");
     }
 
+    /// Gives back what room the runtime itself has for tasks and timers that there are no more.
+    pub(crate) fn trim(&self) {
+        self.0.ready.lock().unwrap().shrink_to_fit();
+        self.0.timers.lock().unwrap().shrink_to_fit();
+    }
+
     /// The task, to be polled. Where another thread polls it, that is told that it was woken meanwhile.
     fn take_task(&self, id: usize) -> Option<Task> {
         let mut tasks = self.0.tasks.lock().unwrap();
