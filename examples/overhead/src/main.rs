@@ -1,8 +1,12 @@
 //! Claims a connection and gives it back, so many times. Run under a tool that counts instructions, and twice, so that what it
-//! takes to start can be subtracted: `.ci/overhead` does.
+//! takes to start can be subtracted: `.ci/counts` does.
 //!
 //! `overhead cycle N` has N cycles with a connection that is idle; `overhead waiting N` has N in which each claim waits for the one
-//! before it; `overhead sites` says how many of the 26 probes one cycle passes.
+//! before it; `overhead sites` says how many of the 26 probes one cycle passes. `overhead counts` says how often a thousand cycles of
+//! each sort allocate, wake somebody and take a lock, and can do so in debug builds only.
+
+#[cfg(debug_assertions)]
+mod counts;
 
 use std::env;
 use std::error::Error;
@@ -12,16 +16,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use qorb_tokio::backend::{Backend, Connector, Error as BackendError, Hooks};
+use qorb_tokio::claim::Handle;
 use qorb_tokio::observer::{Interest, Kind, Record, Subscriber};
 use qorb_tokio::policy::Policy;
-use qorb_tokio::claim::Handle;
 use qorb_tokio::pool::{self, Builder, Pool};
 use qorb_tokio::resolvers::fixed::FixedResolver;
 use tokio::runtime;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut words = env::args().skip(1);
-    let what = words.next().ok_or("what: cycle, waiting or sites")?;
+    let what = words.next().ok_or(USAGE)?;
     if what == "sites" {
         let sites = Arc::new(Sites::default());
         let pool = ready(builder(SLOTS).observe(Arc::clone(&sites)), SLOTS)?;
@@ -30,6 +34,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         cycle(&pool);
         println!("{}", sites.0.load(Ordering::Relaxed) - before);
         return Ok(());
+    }
+    #[cfg(debug_assertions)]
+    if what == "counts" {
+        return counts::print();
     }
     let cycles: u64 = words.next().ok_or("how many")?.parse()?;
     match what.as_str() {
@@ -43,10 +51,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             let pool = ready(builder(1), 1)?;
             let mut held = at_once(pool.claim());
             for _ in 0..cycles {
-                held = wait_for(&pool, held);
+                held = wait_for(&pool, held, Waker::noop());
             }
         }
-        _ => return Err("what: cycle, waiting or sites".into()),
+        _ => return Err(USAGE.into()),
     }
     Ok(())
 }
@@ -83,9 +91,9 @@ fn cycle(pool: &Pool<()>) {
 }
 
 /// A claim that waits until what is held comes back.
-fn wait_for(pool: &Pool<()>, held: Handle<()>) -> Handle<()> {
+fn wait_for(pool: &Pool<()>, held: Handle<()>, waker: &Waker) -> Handle<()> {
     let mut claim = pin!(pool.claim());
-    let mut cx = Context::from_waker(Waker::noop());
+    let mut cx = Context::from_waker(waker);
     assert!(claim.as_mut().poll(&mut cx).is_pending(), "all are held");
     drop(held);
     at_once(claim)
@@ -128,3 +136,4 @@ impl Subscriber for Sites {
 }
 
 const SLOTS: usize = 8;
+const USAGE: &str = "what: cycle N, waiting N, sites, or in a debug build counts";
