@@ -207,11 +207,19 @@ impl Observer for Watch<'_> {
         probes::fire(self, event);
         self.times.take_note(event);
         if self.interest.intersects(kinds_of(event)) {
-            let audience = self.audience;
             // A copy, so that the event itself need not lie in memory.
-            self.log
-                .keep(audience, self.interest, &{ *event }, self.holders);
+            self.keep(&{ *event });
         }
+    }
+}
+
+impl Watch<'_> {
+    /// Takes itself along and nothing of what it holds, so that the test above is one of memory, which no register is kept for.
+    #[cold]
+    #[inline(never)]
+    fn keep(&mut self, event: &Event<'_>) {
+        self.log
+            .keep(self.audience, self.interest, event, self.holders);
     }
 }
 
