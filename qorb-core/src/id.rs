@@ -13,9 +13,12 @@ impl SlotId {
         self.index as usize
     }
 
-    /// The lower half of the slot's number: who keeps the id need not keep that half too.
-    pub const fn low(self) -> u32 {
-        self.generation
+    /// The id of the slot of that number, at that [`index`](Self::index): who keeps the two need not keep the id too.
+    #[inline]
+    pub const fn of(number: u64, index: u32) -> Self {
+        // What tells it from others at that index is the lower half of its number.
+        let generation = number as u32;
+        Self { index, generation }
     }
 }
 

@@ -17,7 +17,8 @@ use crate::sync::Arc;
 pub(crate) struct Seat<Conn> {
     berth: Berth<Conn>,
     pub(crate) backend: Arc<Backend>,
-    pub(crate) slot: SlotId,
+    /// The slot's number, as the probes give it.
+    number: u64,
     pub(crate) connected_at: Instant,
     lent: Lent,
     pub(crate) places: Option<Box<Places<Conn>>>,
@@ -29,10 +30,10 @@ pub(crate) struct Seat<Conn> {
 
 /// Where the connection is. What is beside it takes the room that it takes anyway to tell whether it is there.
 enum Berth<Conn> {
-    /// The upper half of the slot's number is here, the lower in its id.
-    Full { high: u32, conn: Conn },
+    /// The slot's index is here as well.
+    Full { index: u32, conn: Conn },
     /// A hook has it, or a client has taken it out for good.
-    Empty { high: u32 },
+    Empty { index: u32 },
 }
 
 /// How often the connection was lent, and in the lowest bit whether its return is to bring the time along.
@@ -41,23 +42,23 @@ struct Lent(u64);
 
 impl<Conn> Berth<Conn> {
     #[inline]
-    fn high(&self) -> u32 {
+    fn index(&self) -> u32 {
         match *self {
-            Self::Full { high, .. } | Self::Empty { high } => high,
+            Self::Full { index, .. } | Self::Empty { index } => index,
         }
     }
 
     fn take(&mut self) -> Option<Conn> {
-        let high = self.high();
-        match mem::replace(self, Self::Empty { high }) {
+        let index = self.index();
+        match mem::replace(self, Self::Empty { index }) {
             Self::Full { conn, .. } => Some(conn),
             Self::Empty { .. } => None,
         }
     }
 
     fn put(&mut self, conn: Conn) {
-        let high = self.high();
-        *self = Self::Full { high, conn };
+        let index = self.index();
+        *self = Self::Full { index, conn };
     }
 }
 
@@ -99,25 +100,32 @@ impl<Conn> Seat<Conn> {
         connected_at: Instant,
         places: Option<Box<Places<Conn>>>,
     ) -> Self {
-        let high = (number >> 32) as u32;
+        // Slots are numbered far below that.
+        let index = slot.index() as u32;
         let seat = Self {
-            berth: Berth::Full { high, conn },
+            berth: Berth::Full { index, conn },
             backend,
-            slot,
+            number,
             connected_at,
             lent: Lent::default(),
             places,
             inbox: None,
             home: None,
         };
-        debug_assert_eq!(seat.number(), number, "a slot's id has half of its number");
+        debug_assert_eq!(seat.slot(), slot, "a slot's id follows from its number");
         seat
     }
 
     /// The slot's number, as the probes give it.
     #[inline]
     pub(crate) fn number(&self) -> u64 {
-        u64::from(self.berth.high()) << 32 | u64::from(self.slot.low())
+        self.number
+    }
+
+    /// The slot.
+    #[inline]
+    pub(crate) fn slot(&self) -> SlotId {
+        SlotId::of(self.number, self.berth.index())
     }
 
     /// The connection, if it is here.

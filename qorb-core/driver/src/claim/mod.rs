@@ -213,9 +213,8 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
     fn hand_over(&self, interest: Interest, claim: u64, mut seat: Box<Seat<Conn>>) -> Handle<Conn> {
         let shared = self.shared();
         seat.count_use();
-        if seat.home.is_none() {
-            seat.home = Some(Arc::clone(shared) as Arc<_>);
-        }
+        seat.home
+            .get_or_insert_with(|| Arc::clone(shared) as Arc<_>);
         let (slot, backend) = (seat.number(), &seat.backend);
         let claimed = Event::HandleClaimed {
             claim,

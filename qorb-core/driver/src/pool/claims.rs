@@ -143,7 +143,10 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
         drop(state);
         self.follow_up(records, needs_time);
         match queued.inbox.leave() {
-            Content::Granted((_, seat)) => Arc::clone(self).release(seat),
+            Content::Granted((_, mut seat)) => {
+                drop(seat.home.take());
+                Arc::clone(self).release(seat);
+            }
             other => quietly(|| drop(other)),
         }
     }

@@ -270,12 +270,14 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
 
     /// As [`release`](Self::release), where that is known already in which everybody is interested.
     #[inline]
-    fn release_for(self: Arc<Self>, interest: Interest, mut seat: Box<Seat<Conn>>) {
+    fn release_for(self: Arc<Self>, interest: Interest, seat: Box<Seat<Conn>>) {
         if seat.is_timed() {
             return self.release_timed(seat);
         }
-        // What lies in the pool does not keep it alive.
-        drop(seat.home.take());
+        debug_assert!(
+            seat.home.is_none(),
+            "what lies in the pool does not keep it alive"
+        );
         let mut state = self.state.lock();
         let released = state.release(&self.audience, interest, seat);
         let records = self.records(&mut state);
@@ -307,8 +309,11 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
 
     #[cold]
     fn release_timed(self: &Arc<Self>, mut seat: Box<Seat<Conn>>) {
-        drop(seat.home.take());
-        let input = Input::Returned(seat.slot, Returned::Healthy);
+        debug_assert!(
+            seat.home.is_none(),
+            "what lies in the pool does not keep it alive"
+        );
+        let input = Input::Returned(seat.slot(), Returned::Healthy);
         self.round(|state, now, after| {
             state.keep_inbox(&mut seat);
             let handled = state.ask(&self.audience, |machine, watch| {
@@ -334,7 +339,7 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
 
     /// Takes back a slot whose connection will not be lent again.
     pub(crate) fn retire(self: &Arc<Self>, seat: Box<Seat<Conn>>, how: Returned) {
-        let slot = seat.slot;
+        let slot = seat.slot();
         self.close(seat);
         // If there is no such slot any more, there is nothing left to say of it.
         let _ = self.handle(Input::Returned(slot, how));
@@ -367,7 +372,7 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
     fn recycle_failed(self: &Arc<Self>, seat: Box<Seat<Conn>>, error: Error) {
         let words = words_of(&error);
         self.note_failure(&seat.backend, Attempt::Recycle, error);
-        let slot = seat.slot;
+        let slot = seat.slot();
         self.close(seat);
         self.round(|state, now, _| {
             state.ask(&self.audience, |machine, watch| {
@@ -383,7 +388,7 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
     fn recycle_later(self: &Arc<Self>, mut seat: Box<Seat<Conn>>) {
         self.round(|state, now, after| {
             state.keep_inbox(&mut seat);
-            let slot = seat.slot;
+            let slot = seat.slot();
             let job = state.ask(&self.audience, |machine, watch| {
                 machine.recycling(now.machine, slot, watch)
             });

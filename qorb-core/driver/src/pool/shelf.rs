@@ -79,7 +79,7 @@ impl<Conn> Shelf<Conn> {
     /// Puts a connection where the next claim finds it. There will not be more of them than `most`, unless there are now.
     #[inline]
     pub(super) fn put(&mut self, seat: Box<Seat<Conn>>, most: impl FnOnce() -> usize) {
-        let index = seat.slot.index();
+        let index = seat.slot().index();
         if index >= self.places.len() {
             self.make_room(index + 1, most());
         }

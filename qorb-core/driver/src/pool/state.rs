@@ -219,7 +219,7 @@ impl<Conn> State<Conn> {
         interest: Interest,
         mut seat: Box<Seat<Conn>>,
     ) -> Released<Conn> {
-        let slot = seat.slot;
+        let slot = seat.slot();
         self.keep_inbox(&mut seat);
         let next = self.ask_for(audience, interest, |machine, watch| {
             machine.release(slot, watch)
