@@ -9,6 +9,7 @@ use loom::sync as checked;
 #[cfg(not(loom))]
 use std::sync as checked;
 
+#[cfg(not(feature = "measure-locks"))]
 pub(crate) use checked::MutexGuard;
 pub(crate) use checked::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -37,8 +38,17 @@ impl<T> Mutex<T> {
     }
 
     #[inline]
+    #[cfg_attr(feature = "measure-locks", track_caller)]
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         count_lock();
+        let guard = self.take();
+        #[cfg(feature = "measure-locks")]
+        let guard = MutexGuard::new(guard);
+        guard
+    }
+
+    #[inline]
+    fn take(&self) -> checked::MutexGuard<'_, T> {
         #[cfg(not(loom))]
         if let Some(guard) = self.try_lock().or_else(|| self.spin()) {
             return guard;
@@ -51,7 +61,7 @@ impl<T> Mutex<T> {
 
     #[cfg(not(loom))]
     #[inline]
-    fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+    fn try_lock(&self) -> Option<checked::MutexGuard<'_, T>> {
         match self.0.try_lock() {
             Ok(guard) => Some(guard),
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
@@ -64,7 +74,7 @@ impl<T> Mutex<T> {
     /// tried. Two workers that fight for a pool so get twice as much done.
     #[cfg(not(loom))]
     #[inline(never)]
-    fn spin(&self) -> Option<MutexGuard<'_, T>> {
+    fn spin(&self) -> Option<checked::MutexGuard<'_, T>> {
         (0..TRIES).find_map(|tried| {
             for _ in 0..1 << tried.min(LONGEST_PAUSE) {
                 std::hint::spin_loop();
@@ -86,6 +96,108 @@ impl<T> Mutex<T> {
 impl<T> fmt::Debug for Mutex<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mutex").finish_non_exhaustive()
+    }
+}
+
+#[cfg(feature = "measure-locks")]
+pub use measured::{Hold, measure_locks};
+
+#[cfg(feature = "measure-locks")]
+pub(crate) use measured::MutexGuard;
+
+/// How long locks are held, for the benchmark that measures it.
+#[cfg(feature = "measure-locks")]
+mod measured {
+    use std::any::type_name;
+    use std::ops::{Deref, DerefMut};
+    use std::panic::Location;
+    use std::sync::OnceLock;
+
+    use super::checked;
+
+    /// A lock was held.
+    #[derive(Clone, Copy, Debug)]
+    pub struct Hold {
+        /// Who took it. Of a pool's rounds, who asked for the round.
+        pub location: &'static Location<'static>,
+        /// The type of what it guards.
+        pub guards: &'static str,
+        /// By the clock that was given.
+        pub nanos: u64,
+    }
+
+    struct Gauge {
+        clock: fn() -> u64,
+        tell: fn(Hold),
+    }
+
+    static GAUGE: OnceLock<Gauge> = OnceLock::new();
+
+    /// From now on looks at this clock when one of the driver's locks has been taken and when it is about to be let go of. What it was
+    /// is told when the lock is free again. Only the first who asks is heard.
+    #[doc(hidden)]
+    pub fn measure_locks(clock: fn() -> u64, tell: fn(Hold)) {
+        let _ = GAUGE.set(Gauge { clock, tell });
+    }
+
+    pub(crate) struct MutexGuard<'a, T> {
+        // Fields are dropped in this order, so that telling of the hold is no part of it.
+        guard: checked::MutexGuard<'a, T>,
+        timer: Option<Timer>,
+    }
+
+    struct Timer {
+        gauge: &'static Gauge,
+        location: &'static Location<'static>,
+        guards: &'static str,
+        began: u64,
+        ended: u64,
+    }
+
+    impl<'a, T> MutexGuard<'a, T> {
+        #[track_caller]
+        pub(super) fn new(guard: checked::MutexGuard<'a, T>) -> Self {
+            let timer = GAUGE.get().map(|gauge| Timer {
+                gauge,
+                location: Location::caller(),
+                guards: type_name::<T>(),
+                began: (gauge.clock)(),
+                ended: 0,
+            });
+            Self { guard, timer }
+        }
+    }
+
+    impl<T> Deref for MutexGuard<'_, T> {
+        type Target = T;
+
+        fn deref(&self) -> &T {
+            &self.guard
+        }
+    }
+
+    impl<T> DerefMut for MutexGuard<'_, T> {
+        fn deref_mut(&mut self) -> &mut T {
+            &mut self.guard
+        }
+    }
+
+    impl<T> Drop for MutexGuard<'_, T> {
+        fn drop(&mut self) {
+            if let Some(timer) = &mut self.timer {
+                timer.ended = (timer.gauge.clock)();
+            }
+        }
+    }
+
+    impl Drop for Timer {
+        fn drop(&mut self) {
+            (self.gauge.tell)(Hold {
+                location: self.location,
+                guards: self.guards,
+                nanos: self.ended.saturating_sub(self.began),
+            });
+        }
     }
 }
 

@@ -109,6 +109,7 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
 
     /// One round under the lock that takes the time. `step` makes calls into the machine; what the machine then says is
     /// done, and what follows from it outside the lock too.
+    #[cfg_attr(feature = "measure-locks", track_caller)]
     pub(super) fn round<T>(
         self: &Arc<Self>,
         step: impl FnOnce(&mut State<Conn>, Now, &mut After<Conn>) -> T,
@@ -253,6 +254,7 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
     }
 
     /// Tells the machine something that brings no connection with it.
+    #[cfg_attr(feature = "measure-locks", track_caller)]
     pub(crate) fn handle(self: &Arc<Self>, input: Input<'_>) -> Handled {
         self.round(|state, now, _| {
             state.ask(&self.audience, |machine, watch| {
