@@ -157,9 +157,11 @@ mod measured {
     impl<'a, T> MutexGuard<'a, T> {
         #[track_caller]
         pub(super) fn new(guard: checked::MutexGuard<'a, T>) -> Self {
+            // In a closure it would be this place.
+            let location = Location::caller();
             let timer = GAUGE.get().map(|gauge| Timer {
                 gauge,
-                location: Location::caller(),
+                location,
                 guards: type_name::<T>(),
                 began: (gauge.clock)(),
                 ended: 0,

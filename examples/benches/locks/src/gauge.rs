@@ -128,7 +128,7 @@ fn note(hold: Hold) {
     // A thread's last holds may come after its notes are gone: those are the runtime's end.
     let _ = NOTES.try_with(|notes| {
         add(&mut notes.0.borrow_mut(), hold.location, |it| {
-            it.saturating_record(hold.nanos)
+            it.saturating_record(hold.nanos);
         })
     });
 }
@@ -164,7 +164,7 @@ impl Drop for Notes {
         let mut ended = ENDED.lock().expect("nobody panics while adding");
         for one in self.0.take() {
             add(&mut ended, one.place, |it| {
-                it.add(&one.nanos).expect("they have the same bounds")
+                it.add(&one.nanos).expect("they have the same bounds");
             });
         }
     }
