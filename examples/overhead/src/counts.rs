@@ -16,15 +16,15 @@ const CYCLES: u64 = 1000;
 
 /// Prints a line for each count: its name, and what it is.
 pub(crate) fn print() -> Result<(), Box<dyn Error>> {
-    let wakes = Arc::new(Wakes::default());
-    let waker = Waker::from(Arc::clone(&wakes));
+    let woken = Arc::new(Wakes::default());
+    let waker = Waker::from(Arc::clone(&woken));
     {
         let pool = ready(builder(SLOTS), SLOTS)?;
-        report("cycle", &wakes, || cycle(&pool));
+        report("cycle", &woken, || cycle(&pool));
     }
     let pool = ready(builder(1), 1)?;
     let mut held = Some(at_once(pool.claim()));
-    report("waiting", &wakes, || {
+    report("waiting", &woken, || {
         held = held.take().map(|held| wait_for(&pool, held, &waker));
     });
     Ok(())

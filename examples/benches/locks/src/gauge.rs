@@ -129,7 +129,7 @@ fn note(hold: Hold) {
     let _ = NOTES.try_with(|notes| {
         add(&mut notes.0.borrow_mut(), hold.location, |it| {
             it.saturating_record(hold.nanos);
-        })
+        });
     });
 }
 
