@@ -21,6 +21,8 @@ use crate::window::Window;
 #[derive(Clone, Debug)]
 #[repr(C)]
 pub(crate) struct Set {
+    /// First, so that its address, which is told of, is the set's own.
+    pub(crate) backend: Arc<Backend>,
     /// Its slots by state.
     pub(crate) stats: Stats,
     /// Those that can be claimed, last used first.
@@ -29,7 +31,6 @@ pub(crate) struct Set {
     weight: u32,
     /// How often it failed of late.
     pub(crate) failures: Window,
-    pub(crate) backend: Arc<Backend>,
     /// How often connections to it broke in a row, none proving to work in between. What a new slot goes on from.
     pub(crate) breaks_in_row: u32,
     /// How often clients gave up in a row while a connection was prepared for them.

@@ -9,6 +9,7 @@ use loom::sync as checked;
 #[cfg(not(loom))]
 use std::sync as checked;
 
+use checked::MutexGuard as PlainGuard;
 #[cfg(not(feature = "measure-locks"))]
 pub(crate) use checked::MutexGuard;
 pub(crate) use checked::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -48,7 +49,7 @@ impl<T> Mutex<T> {
     }
 
     #[inline]
-    fn take(&self) -> checked::MutexGuard<'_, T> {
+    fn take(&self) -> PlainGuard<'_, T> {
         #[cfg(not(loom))]
         if let Some(guard) = self.try_lock().or_else(|| self.spin()) {
             return guard;
@@ -61,7 +62,7 @@ impl<T> Mutex<T> {
 
     #[cfg(not(loom))]
     #[inline]
-    fn try_lock(&self) -> Option<checked::MutexGuard<'_, T>> {
+    fn try_lock(&self) -> Option<PlainGuard<'_, T>> {
         match self.0.try_lock() {
             Ok(guard) => Some(guard),
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
@@ -74,7 +75,7 @@ impl<T> Mutex<T> {
     /// tried. Two workers that fight for a pool so get twice as much done.
     #[cfg(not(loom))]
     #[inline(never)]
-    fn spin(&self) -> Option<checked::MutexGuard<'_, T>> {
+    fn spin(&self) -> Option<PlainGuard<'_, T>> {
         (0..TRIES).find_map(|tried| {
             for _ in 0..1 << tried.min(LONGEST_PAUSE) {
                 std::hint::spin_loop();

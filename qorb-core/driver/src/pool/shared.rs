@@ -288,7 +288,7 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
         if records.is_some() || needs_time || self.keeps_tape() {
             Arc::clone(&self).settle(released);
             self.follow_up(records, needs_time);
-        } else {
+        } else if !matches!(released, Released::Done) {
             self.settle(released);
         }
     }
@@ -434,9 +434,13 @@ impl<Conn: Connection, R: Runtime> Home<Conn> for Shared<Conn, R> {
         let (slot, interest) = (seat.number(), self.audience.interest());
         let returned = Event::HandleReturned { slot };
         self.audience.tell_if(interest, &returned);
+        // By far the commonest.
+        if how == How::Used && !self.hooks.on_recycle {
+            return self.release_for(interest, seat);
+        }
         match how {
-            How::Used | How::Dirty if self.hooks.on_recycle => self.recycle(seat),
-            How::Used => self.release_for(interest, seat),
+            How::Used => self.recycle(seat),
+            How::Dirty if self.hooks.on_recycle => self.recycle(seat),
             How::Dirty | How::Discarded => self.retire(seat, Returned::Broken),
             How::Detached => self.retire(seat, Returned::Detached),
         }
