@@ -250,6 +250,10 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
         let mut launcher = self.launcher.lock();
         let work = launcher.queue.pop_front();
         launcher.busy = work.is_some();
+        if work.is_none() {
+            // After a rush, which may have been one of as many jobs as there are slots.
+            launcher.queue.shrink_to(KEPT_FOR_WORK);
+        }
         work
     }
 
@@ -455,6 +459,9 @@ impl<Conn: Connection, R: Runtime> Home<Conn> for Shared<Conn, R> {
         self.clock().machine
     }
 }
+
+/// For how many jobs that wait to be spawned there is room at all times.
+const KEPT_FOR_WORK: usize = 64;
 
 /// What an error says. Somebody else wrote it, so it is not to be asked under the lock.
 pub(crate) fn words_of(error: &Error) -> String {
