@@ -461,7 +461,7 @@ impl<Conn: Connection, R: Runtime> Home<Conn> for Shared<Conn, R> {
 }
 
 /// For how many jobs that wait to be spawned there is room at all times.
-const KEPT_FOR_WORK: usize = 64;
+const KEPT_FOR_WORK: usize = 16;
 
 /// What an error says. Somebody else wrote it, so it is not to be asked under the lock.
 pub(crate) fn words_of(error: &Error) -> String {

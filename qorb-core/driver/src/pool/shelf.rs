@@ -15,7 +15,7 @@ use crate::sync::Arc;
 pub(super) struct Shelf<Conn> {
     places: Vec<Place<Conn>>,
     /// From where claims were asked for in full, which is seldom wanted: of those places that are lent, or were.
-    backtraces: BTreeMap<u32, Arc<Backtrace>>,
+    backtraces: BTreeMap<usize, Arc<Backtrace>>,
 }
 
 /// One place for two things, for there is one for each slot, and never both.
@@ -71,8 +71,8 @@ impl<Conn> Shelf<Conn> {
     #[cold]
     fn keep_backtrace(&mut self, slot: SlotId, backtrace: Option<Arc<Backtrace>>) {
         match backtrace {
-            Some(backtrace) => self.backtraces.insert(index(slot), backtrace),
-            None => self.backtraces.remove(&index(slot)),
+            Some(backtrace) => self.backtraces.insert(slot.index(), backtrace),
+            None => self.backtraces.remove(&slot.index()),
         };
     }
 
@@ -114,7 +114,7 @@ impl<Conn> Holders for Shelf<Conn> {
         let Place::Lent { location, claim } = *self.places.get(slot.index())? else {
             return None;
         };
-        let backtrace = self.backtraces.get(&index(slot)).cloned();
+        let backtrace = self.backtraces.get(&slot.index()).cloned();
         Some(Holder {
             caller: Caller {
                 location,
@@ -123,11 +123,6 @@ impl<Conn> Holders for Shelf<Conn> {
             claim,
         })
     }
-}
-
-fn index(slot: SlotId) -> u32 {
-    // Slots are numbered far below that.
-    slot.index() as u32
 }
 
 #[cfg(all(test, not(loom)))]

@@ -455,4 +455,4 @@ fn at<T: Default>(places: &mut Vec<T>, index: usize) -> &mut T {
 }
 
 /// How many inboxes are kept after a rush.
-const SPARE_INBOXES: usize = 256;
+const SPARE_INBOXES: usize = 128;
