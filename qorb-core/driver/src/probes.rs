@@ -14,6 +14,8 @@
 
 use qorb_core::event::Event;
 
+use crate::seat::Seat;
+
 /// Makes the probes known to the operating system's tracer. May be called again.
 pub(crate) fn register() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     usdt::register_probes().map_err(Into::into)
@@ -29,14 +31,13 @@ pub(crate) trait Teller {
     fn unique(&self, claim: u64) -> u64;
 }
 
-/// Fires the probe that belongs to `event`, if there is one.
+/// Fires the probe that belongs to `event`, if there is one; but for those of handles, which have a function each.
 #[inline(always)]
 pub(crate) fn fire<T: Teller>(teller: &T, event: &Event<'_>) {
     match *event {
-        Event::ClaimStart { .. }
-        | Event::ClaimDone { .. }
-        | Event::ClaimAcquireFailed { .. }
-        | Event::ClaimFailed { .. } => fire_claim(teller, event),
+        Event::ClaimStart { .. } | Event::ClaimAcquireFailed { .. } | Event::ClaimFailed { .. } => {
+            fire_claim(teller, event)
+        }
         Event::PoolClaimStart { .. }
         | Event::PoolClaimDone { .. }
         | Event::PoolClaimFailed { .. } => fire_pool_claim(teller, event),
@@ -48,9 +49,6 @@ pub(crate) fn fire<T: Teller>(teller: &T, event: &Event<'_>) {
         }
         Event::SetOnline { .. } | Event::SetOffline { .. } | Event::SlotStateChange { .. } => {
             fire_set(teller, event);
-        }
-        Event::HandleClaimed { .. } | Event::HandleReturned { .. } => {
-            fire_handle(teller, event);
         }
         Event::CheckStart { .. } | Event::CheckDone { .. } | Event::CheckFailed { .. } => {
             fire_check(teller, event);
@@ -77,9 +75,6 @@ fn fire_claim<T: Teller>(teller: &T, event: &Event<'_>) {
     match *event {
         Event::ClaimStart { claim } => {
             probes::claim__start!(|| seldom(move || (teller.name(), teller.unique(claim))));
-        }
-        Event::ClaimDone { claim, slot } => {
-            probes::claim__done!(|| seldom(move || (teller.name(), teller.unique(claim), slot)));
         }
         Event::ClaimAcquireFailed { claim, reason, .. } => {
             probes::claim__acquire__failed!(|| seldom(move || (
@@ -210,26 +205,22 @@ fn fire_set<T: Teller>(teller: &T, event: &Event<'_>) {
     }
 }
 
+/// The probes of a claim that has its connection. What they say of that is not looked up before somebody traces.
 #[inline(always)]
-fn fire_handle<T: Teller>(teller: &T, event: &Event<'_>) {
-    match *event {
-        Event::HandleClaimed {
-            claim,
-            slot,
-            backend,
-        } => {
-            probes::handle__claimed!(|| seldom(move || (
-                teller.name(),
-                teller.unique(claim),
-                slot,
-                backend.to_string()
-            )));
-        }
-        Event::HandleReturned { slot } => {
-            probes::handle__returned!(|| seldom(move || (teller.name(), slot)));
-        }
-        _ => {}
-    }
+pub(crate) fn fire_claimed<T: Teller, C>(teller: &T, claim: u64, seat: &Seat<C>) {
+    probes::handle__claimed!(|| seldom(move || (
+        teller.name(),
+        teller.unique(claim),
+        seat.number(),
+        seat.backend.to_string()
+    )));
+    probes::claim__done!(|| seldom(move || (teller.name(), teller.unique(claim), seat.number())));
+}
+
+/// The probe of a connection that comes back.
+#[inline(always)]
+pub(crate) fn fire_returned<T: Teller, C>(teller: &T, seat: &Seat<C>) {
+    probes::handle__returned!(|| seldom(move || (teller.name(), seat.number())));
 }
 
 #[inline(always)]

@@ -15,6 +15,7 @@ use crate::observer::{Detail, Interest, Kind, Leak, Record, Subscriber};
 use crate::panics::quietly;
 #[cfg(feature = "probes")]
 use crate::probes;
+use crate::seat::Seat;
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering, StaticU64};
 use crate::times::Times;
 
@@ -105,6 +106,39 @@ impl Audience {
         if interest.intersects(kinds_of(event)) {
             // A copy, so that the event itself need not lie in memory.
             self.deliver_now(&{ *event });
+        }
+    }
+
+    /// Tells subscribers that a claim has its connection.
+    #[inline(always)]
+    pub(crate) fn tell_claimed<Conn>(&self, interest: Interest, claim: u64, seat: &Seat<Conn>) {
+        if interest.intersects(Kind::HandleClaimed | Kind::ClaimDone) {
+            self.deliver_claimed(interest, claim, seat);
+        }
+    }
+
+    #[cold]
+    fn deliver_claimed<Conn>(&self, interest: Interest, claim: u64, seat: &Seat<Conn>) {
+        let (slot, backend) = (seat.number(), &seat.backend);
+        let claimed = Event::HandleClaimed {
+            claim,
+            slot,
+            backend,
+        };
+        for event in [claimed, Event::ClaimDone { claim, slot }] {
+            if interest.intersects(kinds_of(&event)) {
+                self.deliver_now(&event);
+            }
+        }
+    }
+
+    /// Tells subscribers that a connection comes back.
+    #[inline(always)]
+    pub(crate) fn tell_returned<Conn>(&self, interest: Interest, seat: &Seat<Conn>) {
+        if interest.contains(Kind::HandleReturned) {
+            self.deliver_now(&Event::HandleReturned {
+                slot: seat.number(),
+            });
         }
     }
 

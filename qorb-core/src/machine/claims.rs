@@ -66,7 +66,6 @@ impl Machine {
     #[inline]
     pub fn release(&mut self, slot: SlotId, observer: &mut impl Observer) -> Next {
         let (index, id) = (slot.index, slot);
-        let lowered = self.caps_were_lowered();
         let Some(slot) = self.slots.get_mut(id.index()) else {
             return Next::Stale;
         };
@@ -81,7 +80,7 @@ impl Machine {
             || set.standing == Standing::Draining
             || self.times_holds
             || self.policy.codel.is_some() && !self.queue.is_empty()
-            || lowered && set.exceeds_caps(&self.policy, &self.counts);
+            || self.lowered && set.exceeds_caps(&self.policy, &self.counts);
         if needs_time {
             return Next::Timed;
         }
@@ -346,17 +345,13 @@ impl Machine {
     #[inline]
     fn take(&mut self, ticket: Ticket, observer: &mut impl Observer) -> Option<Grant> {
         let claim = ticket.number;
-        let (slot, number) = self.take_idle(claim, observer)?;
+        let slot = self.take_idle(claim, observer)?;
         // What has come free was offered to those who wait, so that nobody can be overtaken here (promises 5 and 6).
         debug_assert_eq!(
             self.queue.waiting(),
             0,
             "a slot was idle while claims waited"
         );
-        observer.observe(&Event::PoolClaimDone {
-            claim,
-            slot: number,
-        });
         self.report_waited(claim, self.now, observer);
         self.totals.granted += 1;
         self.demand_changed();
@@ -365,7 +360,7 @@ impl Machine {
 
     /// Takes an idle slot of the backend that is chosen: the one last used.
     #[inline]
-    fn take_idle(&mut self, claim: u64, observer: &mut impl Observer) -> Option<(SlotId, u64)> {
+    fn take_idle(&mut self, claim: u64, observer: &mut impl Observer) -> Option<SlotId> {
         let (sets, now) = (&self.sets, self.now);
         let set_index = self
             .choice
@@ -385,11 +380,10 @@ impl Machine {
         let unclaimed = (State::ConnectedUnclaimed, Phase::Claimed);
         set.shift(&mut self.counts, slot, unclaimed, observer);
         self.lend(index);
-        observer.observe(&Event::SetClaimDone {
-            claim,
-            slot: number,
-        });
-        Some((SlotId { index, generation }, number))
+        let slot = number;
+        observer.observe(&Event::SetClaimDone { claim, slot });
+        observer.observe(&Event::PoolClaimDone { claim, slot });
+        Some(SlotId { index, generation })
     }
 
     /// Gives a connection that has come free to the claim whose turn it is, or lets it rest. Promise 6 hangs on this:

@@ -103,6 +103,10 @@ pub use holds::Holding;
 /// assert_eq!(pool.release(grant.slot, &mut ()), Next::Idle);
 /// ```
 #[derive(Clone, Debug)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and the commonest questions are answered by one"
+)]
 pub struct Machine {
     policy: CheckedPolicy,
     hooks: Hooks,
@@ -113,6 +117,8 @@ pub struct Machine {
     slots: Slab<Slot>,
     /// Links of all sets' lists of idle slots, and of that of those which are held.
     links: Links,
+    /// Some cap of the policy was higher once: only then may there be more than it lets.
+    lowered: bool,
     /// The policy wants it known for how long clients hold slots.
     times_holds: bool,
     /// Slots whose clients are watched, in the order in which they were claimed.
@@ -199,6 +205,7 @@ impl Machine {
             trimmed: None,
             rebalance_at: now.after(policy.rebalance_interval),
             caps_ever: (policy.max_slots, policy.set_config.max_count),
+            lowered: false,
             times_holds: policy.times_holds(),
             policy,
             hooks,

@@ -476,7 +476,6 @@ impl Machine {
     }
 
     /// Whether some cap was higher once. Otherwise nothing exceeds it (promise 1).
-    #[inline]
     pub(super) fn caps_were_lowered(&self) -> bool {
         let (all, each) = self.caps_ever;
         all > self.policy.max_slots || each > self.policy.set_config.max_count

@@ -280,6 +280,7 @@ impl Machine {
         let leak_after = self.policy.leak_after;
         self.policy = policy;
         self.times_holds = self.policy.times_holds();
+        self.lowered = self.caps_were_lowered();
         let policy = &self.policy;
         observer.observe(&Event::PolicyChanged { policy });
         self.watch_holds(leak_after);

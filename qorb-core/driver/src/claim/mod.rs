@@ -10,7 +10,6 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use qorb_core::event::Event;
 use qorb_core::io::{Grant, Patience, Refusal, Returned, Ticket};
 
 use crate::backend::{Connection, Error as BackendError};
@@ -20,6 +19,8 @@ use crate::observer::Interest;
 use crate::pool::claims::Admitted;
 use crate::pool::shared::Shared;
 use crate::pool::{Error, LastFailure, Pool};
+#[cfg(feature = "probes")]
+use crate::probes;
 use crate::runtime::Runtime;
 use crate::seat::{Hook, Seat};
 use crate::sync::Arc;
@@ -215,15 +216,9 @@ impl<'a, Conn: Connection, R: Runtime> Claim<'a, Conn, R> {
         seat.count_use();
         seat.home
             .get_or_insert_with(|| Arc::clone(shared) as Arc<_>);
-        let (slot, backend) = (seat.number(), &seat.backend);
-        let claimed = Event::HandleClaimed {
-            claim,
-            slot,
-            backend,
-        };
-        let done = Event::ClaimDone { claim, slot };
-        shared.audience.tell_if(interest, &claimed);
-        shared.audience.tell_if(interest, &done);
+        #[cfg(feature = "probes")]
+        probes::fire_claimed(&**shared, claim, &seat);
+        shared.audience.tell_claimed(interest, claim, &seat);
         Handle::new(seat)
     }
 

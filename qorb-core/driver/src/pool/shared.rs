@@ -17,6 +17,8 @@ use crate::pool::error::{Attempt, LastFailure};
 use crate::pool::job::{self, Task, Work};
 use crate::pool::page::Page;
 use crate::pool::state::{Mind, Released, State};
+#[cfg(feature = "probes")]
+use crate::probes;
 use crate::runtime::Runtime;
 use crate::seat::{Home, Hook, How, Seat};
 use crate::signal::Signal;
@@ -435,9 +437,10 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
 impl<Conn: Connection, R: Runtime> Home<Conn> for Shared<Conn, R> {
     #[inline]
     fn take_back(self: Arc<Self>, seat: Box<Seat<Conn>>, how: How) {
-        let (slot, interest) = (seat.number(), self.audience.interest());
-        let returned = Event::HandleReturned { slot };
-        self.audience.tell_if(interest, &returned);
+        let interest = self.audience.interest();
+        #[cfg(feature = "probes")]
+        probes::fire_returned(&*self, &seat);
+        self.audience.tell_returned(interest, &seat);
         // By far the commonest.
         if how == How::Used && !self.hooks.on_recycle {
             return self.release_for(interest, seat);
@@ -462,6 +465,18 @@ impl<Conn: Connection, R: Runtime> Home<Conn> for Shared<Conn, R> {
 
 /// For how many jobs that wait to be spawned there is room at all times.
 const KEPT_FOR_WORK: usize = 16;
+
+/// As its audience, to which this is a step less.
+#[cfg(feature = "probes")]
+impl<Conn: Connection, R: Runtime> probes::Teller for Shared<Conn, R> {
+    fn name(&self) -> &str {
+        probes::Teller::name(&self.audience)
+    }
+
+    fn unique(&self, claim: u64) -> u64 {
+        probes::Teller::unique(&self.audience, claim)
+    }
+}
 
 /// What an error says. Somebody else wrote it, so it is not to be asked under the lock.
 pub(crate) fn words_of(error: &Error) -> String {
