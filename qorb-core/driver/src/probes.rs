@@ -36,7 +36,7 @@ pub(crate) trait Teller {
 pub(crate) fn fire<T: Teller>(teller: &T, event: &Event<'_>) {
     match *event {
         Event::ClaimStart { .. } | Event::ClaimAcquireFailed { .. } | Event::ClaimFailed { .. } => {
-            fire_claim(teller, event)
+            fire_claim(teller, event);
         }
         Event::PoolClaimStart { .. }
         | Event::PoolClaimDone { .. }

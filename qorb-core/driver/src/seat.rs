@@ -100,8 +100,7 @@ impl<Conn> Seat<Conn> {
         connected_at: Instant,
         places: Option<Box<Places<Conn>>>,
     ) -> Self {
-        // Slots are numbered far below that.
-        let index = slot.index() as u32;
+        let index = u32::try_from(slot.index()).expect("there are far fewer slots");
         let seat = Self {
             berth: Berth::Full { index, conn },
             backend,
