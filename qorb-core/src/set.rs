@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
+use core::mem;
 
 use crate::backend::Backend;
 use crate::choice::Load;
@@ -27,7 +28,7 @@ pub(crate) struct Set {
     pub(crate) stats: Stats,
     /// Those that can be claimed, last used first.
     pub(crate) idle: List,
-    /// The backend's, which never changes.
+    /// The backend's, here so that it need not be fetched.
     weight: u32,
     /// How often it failed of late.
     pub(crate) failures: Window,
@@ -227,6 +228,17 @@ impl Set {
             probe: NONE,
             history: History::default(),
         }
+    }
+
+    /// It is known by other attributes from now on. Gives the backend as it was.
+    pub(crate) fn rename(&mut self, backend: Backend) -> Arc<Backend> {
+        self.weight = backend.effective_weight();
+        mem::replace(&mut self.backend, backend.into())
+    }
+
+    /// Whether what is kept of the backend is its own. For audits.
+    pub(crate) fn weighs_as_its_backend(&self) -> bool {
+        self.weight == self.backend.effective_weight()
     }
 
     /// Moves a slot of it on from a state to one that differs, keeps its counts and those of `all` sets, and tells the observer.

@@ -42,7 +42,7 @@ impl Model {
         self.stats = stats;
         self.growth_was_at_once();
         self.shares_are_fair();
-        self.nothing_is_overdue();
+        self.nothing_is_overdue(next);
         self.timer_is_right(next);
         assert!(self.queue.is_empty() || !self.has_idle(), "promise 6");
     }
@@ -309,12 +309,14 @@ impl Model {
         }
     }
 
-    /// Time passes from deadline to deadline, so nothing may be left behind.
-    fn nothing_is_overdue(&self) {
-        if self.cause != Cause::Timeout {
+    /// Time passes from deadline to deadline, so nothing may be left behind; unless it was too much for one call, and the machine
+    /// wants to be called at once again (promise 8).
+    fn nothing_is_overdue(&self, next: Option<(Instant, Wakeup)>) {
+        let now = self.now;
+        let goes_on = next.is_some_and(|(at, _)| at <= now);
+        if self.cause != Cause::Timeout || goes_on {
             return;
         }
-        let now = self.now;
         for slot in &self.slots {
             let over = slot.stage.due().and_then(|it| it.at);
             assert!(

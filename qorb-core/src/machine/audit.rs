@@ -125,6 +125,9 @@ impl Machine {
             &(set.live as usize),
             &live.count(),
         )?;
+        holds(set.weighs_as_its_backend(), || {
+            format!("{name} is chosen by a weight that it has no longer")
+        })?;
         self.audit_idle(index, set)?;
         self.audit_part(index, set)?;
         holds(

@@ -228,6 +228,11 @@ impl Machine {
             self.released.insert(set);
         }
         self.deal();
+        self.level();
+    }
+
+    /// Goes on with a deal that was too much for one go.
+    pub(super) fn level(&mut self) {
         if !self.is_dealt() {
             self.trials.level();
             self.shares.level();
@@ -310,6 +315,9 @@ impl Machine {
         self.rebalance_at = now.after(self.policy.rebalance_interval);
         self.rebalance_owed = true;
         if self.update.is_some() {
+            return;
+        }
+        if self.trimmed.is_some() && !self.is_dealt() {
             return;
         }
         if self.trimmed.is_none() {

@@ -177,7 +177,7 @@ impl Machine {
         if *set.backend == *backend {
             return;
         }
-        let old = mem::replace(&mut set.backend, backend.clone().into());
+        let old = set.rename(backend.clone());
         self.identities.insert(&set.backend, index);
         let has_idle = !set.idle.is_empty();
         if old.priority != backend.priority {
@@ -292,7 +292,14 @@ impl Machine {
         for index in sets {
             self.admit_again(index);
         }
+        // A tick that is under way begins anew.
+        (self.trimmed, self.judged) = (self.trimmed.map(|_| 0), 0);
         self.rebalance(now, observer);
+        // All of it, for what is then still beyond the caps is closed whosever share it is.
+        while self.rebalance_owed && self.update.is_none() {
+            self.level();
+            self.rebalance(now, observer);
+        }
         self.heed_caps(now, observer);
         Some(())
     }

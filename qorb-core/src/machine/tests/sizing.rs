@@ -74,6 +74,29 @@ fn weights_are_followed() {
     pool.expect_spread(&[("a", 4), ("b", 4)]);
 }
 
+/// More than a tick closes in one go.
+#[test]
+fn a_lowered_cap_closes_what_is_surplus_wherever_that_is() {
+    let many = |max_slots| {
+        let mut policy = Policy {
+            max_slots,
+            spares_wanted: max_slots,
+            ..small()
+        };
+        policy.set_config.max_count = 50;
+        policy
+    };
+    let mut pool = Pool::new(many(100));
+    let backends = ["a", "b", "c", "d", "e"].map(backend);
+    pool.accept(Input::Backends(backends.into()));
+    pool.connect_all();
+    pool.expect_spread(&["a", "b", "c", "d", "e"].map(|name| (name, 20)));
+    pool.accept(Input::Policy(many(50).check().unwrap()));
+    pool.expect_spread(&["a", "b", "c", "d", "e"].map(|name| (name, 10)));
+    assert_eq!(pool.machine.connected(), 50);
+    assert!(!pool.machine.needs_time());
+}
+
 #[test]
 fn better_priorities_are_claimed_first() {
     let mut pool = Pool::new(Policy {
