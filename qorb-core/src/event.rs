@@ -87,7 +87,7 @@ pub enum Event<'a> {
     PoolClaimStart { claim: u64 },
     /// That try found a slot.
     PoolClaimDone { claim: u64, slot: u64 },
-    /// That try found none.
+    /// That try, and another once the claim was to wait, found none.
     PoolClaimFailed { claim: u64 },
     /// One backend is asked for a slot.
     SetClaimStart {

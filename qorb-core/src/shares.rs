@@ -151,10 +151,11 @@ impl Shares {
     }
 
     /// What tells it from others; see [`Form`](crate::machine::canon::Form). Who has which seats follows from who takes part
-    /// and how many are wanted.
+    /// and how many are wanted, once the deal is done.
     #[cfg(feature = "sim")]
     pub(crate) fn write(&self, form: &mut crate::machine::canon::Form<'_>) {
         form.number(self.wanted);
+        form.number(self.progress as u64);
         let holders = self.holders.iter().enumerate();
         let holders = holders.filter(|(_, holder)| holder.weight > 0);
         form.number(holders.clone().count() as u64);
@@ -162,6 +163,9 @@ impl Shares {
             form.number(index as u64);
             form.number(holder.weight.into());
             form.number(holder.cap.into());
+            if self.progress != Progress::Level {
+                form.number(holder.seats.into());
+            }
         }
         // In the order in which they will be asked for.
         form.indices(self.changed.iter().rev().copied());

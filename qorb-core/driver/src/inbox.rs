@@ -14,7 +14,7 @@ pub(crate) type Granted<Conn> = (Grant, Box<Seat<Conn>>);
 
 /// A claim that waits, or whose connection is being prepared: its name, and where its answer will be.
 ///
-/// The pool keeps the inbox too until it has put the answer there, which it does once.
+/// The pool keeps the inbox too until it has an answer, which whoever caused it puts there, once.
 pub(crate) struct Queued<Conn> {
     pub(crate) id: ClaimId,
     pub(crate) inbox: Arc<Inbox<Conn>>,

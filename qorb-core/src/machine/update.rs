@@ -70,9 +70,12 @@ impl Machine {
             return;
         };
         let (moves, outputs) = (self.shares.moves(), self.outputs.len());
-        for _ in 0..SLICE {
-            let much = self.shares.moves_since(moves) > MOST_MOVES;
-            if much || self.outputs.len() - outputs >= MOST_OUTPUTS {
+        let few = update.backends.len().max(self.sets_end) <= FEW;
+        let steps = if few { 2 * FEW + 2 } else { SLICE };
+        for _ in 0..steps {
+            let much = self.shares.moves_since(moves) > MOST_MOVES
+                || self.outputs.len() - outputs >= MOST_OUTPUTS;
+            if much && !few {
                 break;
             }
             update.step = match update.step {
@@ -329,6 +332,9 @@ impl Machine {
 
 /// How many places are looked at in one go, in the list and among the backends there are.
 const SLICE: usize = 32;
+
+/// A set of so few backends is applied in one go, whatever it moves: services seldom have more, and nobody sees half of it.
+const FEW: usize = 64;
 
 /// How many seats may have moved before no further place is looked at in the same go.
 const MOST_MOVES: u32 = 32;

@@ -50,7 +50,9 @@ pub(crate) fn machine() -> String {
     let model = model.unwrap_or_else(|| "unknown processor".to_owned());
     let cores = thread::available_parallelism().map_or(0, usize::from);
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let (system, kernel) = (std::env::consts::OS, kernel.trim());
+    // What its builder calls it besides is of no account.
+    let kernel = kernel.trim().split('-').next().unwrap_or_default();
+    let system = std::env::consts::OS;
     format!("{model}, {cores} cores, {system} {kernel}")
         .trim()
         .to_owned()

@@ -208,10 +208,10 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
     /// Does what could not be done under the lock.
     #[inline]
     fn finish(self: &Arc<Self>, mut after: After<Conn>) {
-        self.write_tape();
         if let Some(delivery) = after.delivery.take() {
             delivery.hand_over(Arc::clone(self) as Arc<_>);
         }
+        self.write_tape();
         if let Some(rest) = after.run() {
             self.finish_rest(*rest);
         }
