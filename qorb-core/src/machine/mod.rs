@@ -289,11 +289,7 @@ impl Machine {
     pub fn handle_timeout(&mut self, now: Instant, observer: &mut impl Observer) {
         let now = self.advance(now);
         self.continue_update(now, observer);
-        let before = self.outputs.len();
         for _ in 0..DUE_SLICE {
-            if self.outputs.len() - before >= MOST_OUTPUTS {
-                break;
-            }
             // Whatever is handled is disarmed, or armed anew for a time after `now`.
             match self.next_deadline().filter(|&(at, _)| at <= now) {
                 Some((_, Wakeup::Slot(id))) => self.slot_timeout(now, id.index, observer),
@@ -505,7 +501,7 @@ impl Machine {
 }
 
 /// How many deadlines are seen to in one go.
-const DUE_SLICE: usize = 32;
+const DUE_SLICE: usize = 256;
 
 /// After so many outputs, work that comes in slices goes on at the next call: what is to be done is done under a lock, too.
 const MOST_OUTPUTS: usize = 32;
