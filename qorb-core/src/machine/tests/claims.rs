@@ -339,7 +339,7 @@ fn very_many_deadlines_at_once_are_seen_to_in_slices() {
         pool.audit();
         slices += 1;
     }
-    assert_eq!((slices, pool.machine.waiting()), (32, 0));
+    assert_eq!((slices, pool.machine.waiting()), (4, 0));
 }
 
 #[test]
