@@ -1,9 +1,7 @@
 //! A claim's way: at once, or through the queue, or through `on_acquire`; to a slot, or to a refusal.
 
-use core::fmt;
-
 use super::Machine;
-use crate::event::{Event, Observer, Reason};
+use crate::event::{Event, Observer};
 use crate::id::{ClaimId, SlotId};
 use crate::io::{Admission, Deadline, Grant, Next, Output, Patience, Refusal, Ticket};
 use crate::list::NONE;
@@ -11,7 +9,6 @@ use crate::policy::CoDel;
 use crate::queue::{Claim, Stage};
 use crate::set::Standing;
 use crate::slot::{Hold, Phase, State};
-use crate::stats::Trouble;
 use crate::time::Instant;
 
 impl Machine {
@@ -181,125 +178,8 @@ impl Machine {
         }
     }
 
-    /// Notes that preparing the connection (`on_acquire`) takes a while, so that the claim's deadline holds for it too
-    /// (promise 4). Where that passes, an [`Output::Refuse`] names the claim.
-    ///
-    /// On a refusal, the slot is to come back as [`Returned::Abandoned`](crate::io::Returned::Abandoned).
-    pub fn acquiring(
-        &mut self,
-        now: Instant,
-        grant: Grant,
-        patience: Patience,
-        observer: &mut impl Observer,
-    ) -> Result<ClaimId, Refusal> {
-        let now = self.advance(now);
-        let ticket = self.start_clock(now, grant.ticket, patience);
-        let Some(index) = self.held(grant.slot).filter(|_| !self.terminated) else {
-            return Err(self.refuse(ticket, observer));
-        };
-        if is_over(ticket, now) {
-            self.report_overdue(index, ticket, observer);
-            return Err(self.refuse_for(ticket, Refusal::AcquireFailed, observer));
-        }
-        let id = self.queue.acquiring(now, ticket, grant.slot);
-        self.slots[index as usize].holder = id.index;
-        Ok(id)
-    }
-
-    /// Notes that `on_acquire` succeeded. The claim has ended well, and its id is spent.
-    ///
-    /// `false` where it had been refused meanwhile: the slot is to come back as
-    /// [`Returned::Abandoned`](crate::io::Returned::Abandoned).
-    pub fn acquired(&mut self, claim: ClaimId, _observer: &mut impl Observer) -> bool {
-        let Some(Stage::Acquiring(slot)) = self.queue.get(claim).map(|claim| claim.stage) else {
-            return false;
-        };
-        self.queue.remove(claim);
-        self.slots[slot.index()].holder = NONE;
-        self.proved(slot.index);
-        true
-    }
-
-    /// Notes that `on_acquire` failed after a while: the slot is retired, with back-off, and its connection is to be
-    /// closed. The claim gets another connection, or waits for one before all others (promise 5), as long as its
-    /// time lasts.
-    ///
-    /// On a refusal that came before, nothing changed: the slot is to come back as
-    /// [`Returned::Abandoned`](crate::io::Returned::Abandoned); if it was retired here, that is ignored.
-    pub fn acquire_failed(
-        &mut self,
-        now: Instant,
-        claim: ClaimId,
-        error: &dyn fmt::Display,
-        observer: &mut impl Observer,
-    ) -> Result<Admission, Refusal> {
-        let entry = self.queue.get(claim).map(|it| (it.ticket, it.stage));
-        let Some((ticket, Stage::Acquiring(slot))) = entry else {
-            return Err(if self.terminated {
-                Refusal::Terminated
-            } else {
-                Refusal::AcquireFailed
-            });
-        };
-        self.queue.remove(claim);
-        self.slots[slot.index()].holder = NONE;
-        let grant = Grant { slot, ticket };
-        self.acquire_failed_at_once(now, grant, Patience::Policy, error, observer)
-    }
-
-    /// As [`acquire_failed`](Self::acquire_failed), where `on_acquire` did not even have to wait. A claim that waits
-    /// on has a new id.
-    pub fn acquire_failed_at_once(
-        &mut self,
-        now: Instant,
-        grant: Grant,
-        patience: Patience,
-        error: &dyn fmt::Display,
-        observer: &mut impl Observer,
-    ) -> Result<Admission, Refusal> {
-        let now = self.advance(now);
-        let mut ticket = self.start_clock(now, grant.ticket, patience);
-        ticket.retried = true;
-        if let Some(index) = self.held(grant.slot) {
-            let reason = Reason::Error(error);
-            self.report_acquire_failed(index, ticket, reason, observer);
-            self.fail(now, index, Trouble::Acquire, reason, observer);
-        }
-        let admission = self.try_again(now, ticket, observer);
-        self.settle(now, observer);
-        admission
-    }
-
-    fn try_again(
-        &mut self,
-        now: Instant,
-        ticket: Ticket,
-        observer: &mut impl Observer,
-    ) -> Result<Admission, Refusal> {
-        if self.terminated {
-            return Err(self.refuse(ticket, observer));
-        }
-        if is_over(ticket, now) {
-            return Err(self.refuse_for(ticket, Refusal::AcquireFailed, observer));
-        }
-        let claim = ticket.number;
-        observer.observe(&Event::PoolClaimStart { claim });
-        if let Some(grant) = self.take(ticket, observer) {
-            return Ok(Admission::Granted(grant));
-        }
-        self.report_in_vain(claim, observer);
-        if !ticket.patient {
-            return Err(self.refuse_for(ticket, Refusal::AcquireFailed, observer));
-        }
-        self.queue_begins();
-        let id = self.queue.enter_again(now, ticket);
-        self.demand_changed();
-        self.report_waiting(observer);
-        Ok(Admission::Waiting(id))
-    }
-
     /// A claim is about to wait. Where it is the first, what was known of an earlier queue is of no use.
-    fn queue_begins(&mut self) {
+    pub(super) fn queue_begins(&mut self) {
         if self.queue.waiting() == 0 {
             self.delay.rest();
         }
@@ -343,7 +223,7 @@ impl Machine {
 
     /// Satisfies a claim with an idle slot, if there is one.
     #[inline]
-    fn take(&mut self, ticket: Ticket, observer: &mut impl Observer) -> Option<Grant> {
+    pub(super) fn take(&mut self, ticket: Ticket, observer: &mut impl Observer) -> Option<Grant> {
         let claim = ticket.number;
         let slot = self.take_idle(claim, observer)?;
         // What has come free was offered to those who wait, so that nobody can be overtaken here (promises 5 and 6).
@@ -502,7 +382,7 @@ impl Machine {
     }
 
     #[inline]
-    fn start_clock(&self, now: Instant, ticket: Ticket, patience: Patience) -> Ticket {
+    pub(super) fn start_clock(&self, now: Instant, ticket: Ticket, patience: Patience) -> Ticket {
         if ticket.deadline != Deadline::Unset {
             return ticket;
         }
@@ -536,12 +416,12 @@ impl Machine {
         }
     }
 
-    fn refuse(&mut self, ticket: Ticket, observer: &mut impl Observer) -> Refusal {
+    pub(super) fn refuse(&mut self, ticket: Ticket, observer: &mut impl Observer) -> Refusal {
         let refusal = self.shortage(ticket);
         self.refuse_for(ticket, refusal, observer)
     }
 
-    fn refuse_for(
+    pub(super) fn refuse_for(
         &mut self,
         ticket: Ticket,
         refusal: Refusal,
@@ -575,14 +455,14 @@ impl Machine {
 
     /// One claim more waits, or one less.
     #[inline]
-    fn report_waiting(&self, observer: &mut impl Observer) {
+    pub(super) fn report_waiting(&self, observer: &mut impl Observer) {
         let waiting = self.queue.waiting();
         observer.observe(&Event::Waiting { waiting });
     }
 
     /// A try to satisfy a claim found nothing. The backend that ran dry last is the one that it found empty.
     #[inline]
-    fn report_in_vain(&self, claim: u64, observer: &mut impl Observer) {
+    pub(super) fn report_in_vain(&self, claim: u64, observer: &mut impl Observer) {
         let set = self.ran_dry.and_then(|set| self.sets.get(set as usize));
         if let Some(set) = set.filter(|set| set.is_online()) {
             let backend = &set.backend;
@@ -591,32 +471,8 @@ impl Machine {
         }
         observer.observe(&Event::PoolClaimFailed { claim });
     }
-
-    fn report_overdue(&self, index: u32, ticket: Ticket, observer: &mut impl Observer) {
-        let Deadline::At { from, until } = ticket.deadline else {
-            return;
-        };
-        self.report_acquire_failed(index, ticket, Reason::Timeout(until.since(from)), observer);
-    }
-
-    fn report_acquire_failed(
-        &self,
-        index: u32,
-        ticket: Ticket,
-        reason: Reason<'_>,
-        observer: &mut impl Observer,
-    ) {
-        let slot = &self.slots[index as usize];
-        observer.observe(&Event::ClaimAcquireFailed {
-            claim: ticket.number,
-            slot: slot.number,
-            backend: &self.sets[slot.set as usize].backend,
-            reason,
-            news: self.is_first_break(index),
-        });
-    }
 }
 
-fn is_over(ticket: Ticket, now: Instant) -> bool {
+pub(super) fn is_over(ticket: Ticket, now: Instant) -> bool {
     matches!(ticket.deadline, Deadline::At { until, .. } if until <= now)
 }

@@ -7,16 +7,19 @@
 //! | file | what |
 //! |---|---|
 //! | `claims.rs` | a claim's way, from asking to having |
+//! | `acquiring.rs` | a claim whose connection is being prepared for it |
 //! | `slots.rs` | a slot's way, from connecting to its end |
 //! | `closing.rs` | how connections end, and what for |
 //! | `age.rs` | checks, proof and old age of connections |
 //! | `holds.rs` | who holds a connection for too long |
 //! | `sizing.rs` | how many slots there are, and where |
+//! | `surplus.rs` | what is too much: the rebalance tick, and caps that were lowered |
 //! | `probes.rs` | how dead backends are tried again |
 //! | `update.rs` | backends that come, change and go; the pool's end |
 //! | `audit.rs` | a recount of everything |
 //! | `canon.rs` | what tells one state from another |
 
+mod acquiring;
 mod age;
 mod audit;
 #[cfg(feature = "sim")]
@@ -27,6 +30,7 @@ mod holds;
 mod probes;
 mod sizing;
 mod slots;
+mod surplus;
 mod update;
 
 #[cfg(test)]
