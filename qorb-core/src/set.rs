@@ -230,8 +230,8 @@ impl Set {
         }
     }
 
-    /// It is known by other attributes from now on. Gives the backend as it was.
-    pub(crate) fn rename(&mut self, backend: Backend) -> Arc<Backend> {
+    /// The same backend, of which other things are known now. Gives what was known before.
+    pub(crate) fn amend(&mut self, backend: Backend) -> Arc<Backend> {
         self.weight = backend.effective_weight();
         mem::replace(&mut self.backend, backend.into())
     }

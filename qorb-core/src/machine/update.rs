@@ -180,7 +180,7 @@ impl Machine {
         if *set.backend == *backend {
             return;
         }
-        let old = set.rename(backend.clone());
+        let old = set.amend(backend.clone());
         self.identities.insert(&set.backend, index);
         let has_idle = !set.idle.is_empty();
         if old.priority != backend.priority {
