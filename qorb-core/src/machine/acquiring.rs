@@ -15,7 +15,7 @@ use crate::time::Instant;
 
 impl Machine {
     /// Notes that preparing the connection (`on_acquire`) takes a while, so that the claim's deadline holds for it too
-    /// (promise 4). Where that passes, an [`Output::Refuse`] names the claim.
+    /// (promise 4). Where that passes, an [`Output::Refuse`](crate::io::Output::Refuse) names the claim.
     ///
     /// On a refusal, the slot is to come back as [`Returned::Abandoned`](crate::io::Returned::Abandoned).
     pub fn acquiring(
