@@ -242,8 +242,10 @@ impl Model {
         let closes = match old {
             State::ConnectedUnclaimed => {
                 self.may_close_idle(at);
-                // It has lived its whole life, which proves that it worked.
-                if self.slots[at].expires.0 <= self.now {
+                // It has lived its whole life, or longer than any wait, which proves that it worked.
+                let longest = self.policy.set_config.max_connection_backoff;
+                let age = self.now.since(self.slots[at].connected_at);
+                if self.slots[at].expires.0 <= self.now || age >= longest {
                     self.proves(at);
                 }
                 true

@@ -12,6 +12,8 @@ impl Machine {
     /// Closes a connection that nobody uses, with a goodbye if the connector has one to say.
     pub(super) fn close(&mut self, now: Instant, index: u32, observer: &mut impl Observer) {
         let why = self.why(now, index);
+        // Not all that it has lived through need have been noted: time may have passed in one go.
+        self.prove_by_age(now, index);
         if !self.hooks.close {
             let slot = self.id(index);
             self.outputs.push_back(Output::Close { slot, job: None });

@@ -199,7 +199,6 @@ impl Machine {
                 self.attempt(now, index, observer);
             }
             Phase::Unclaimed if self.is_too_old(now, index) => {
-                self.prove_by_age(now, index);
                 self.retire(now, index, observer);
             }
             Phase::Unclaimed => self.look_after(now, index, observer),
