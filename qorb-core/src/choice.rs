@@ -45,6 +45,12 @@ impl Load {
 }
 
 impl Choice {
+    /// Makes room for all indices below `end`.
+    pub(crate) fn make_room(&mut self, end: usize) {
+        let places = &mut self.places;
+        places.reserve_exact(end.saturating_sub(places.len()));
+    }
+
     /// Makes `index`, which has no idle slot at present, known with its priority. Cheap but for a new priority.
     pub(crate) fn enroll(&mut self, index: u32, priority: u16) {
         if self.places.len() <= index as usize {

@@ -5,26 +5,26 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use core::time::Duration;
 
 use crate::backend::Identity;
-use crate::set::{Due, Set};
-use crate::time::Instant;
+use crate::set::Set;
+use crate::time::{Instant, Later};
 
 /// How backends that have gone failed, for as long as that counts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Memory {
     records: BTreeMap<Identity, Record>,
     /// Which counts for how long.
-    ends: BTreeSet<(Due, Identity)>,
+    ends: BTreeSet<(Later, Identity)>,
 }
 
 /// How a backend failed before it went.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Record {
     /// When its probe would have been due, and how often that had failed, if it was probed.
-    pub(crate) probe: Option<(Due, u32)>,
+    pub(crate) probe: Option<(Later, u32)>,
     /// See [`Set`].
     pub(crate) breaks_in_row: u32,
-    pub(crate) not_before: Due,
-    until: Due,
+    pub(crate) not_before: Later,
+    until: Later,
 }
 
 impl Memory {
@@ -32,8 +32,8 @@ impl Memory {
     pub(crate) fn keep(&mut self, now: Instant, set: &Set, time: Duration) {
         let probed = set.probe_failures > 0;
         let probe = probed.then_some((set.due, set.probe_failures));
-        let due = probe.map_or(Due::NOW, |(due, _)| due).max(set.not_before);
-        if due == Due::NOW {
+        let due = probe.map_or(Later::NOW, |(due, _)| due).max(set.not_before);
+        if due == Later::NOW {
             return;
         }
         let identity = set.backend.identity();
@@ -58,7 +58,7 @@ impl Memory {
     #[cfg(feature = "sim")]
     pub(crate) fn write(&self, now: Instant, form: &mut crate::machine::canon::Form<'_>) {
         let records = self.records.iter();
-        let records = records.filter(|(_, record)| record.until > Due::At(now));
+        let records = records.filter(|(_, record)| record.until > Later::at(now));
         form.number(records.clone().count() as u64);
         for (identity, record) in records {
             form.identity(identity);
@@ -76,7 +76,7 @@ impl Memory {
     /// Whether there is one that counts no longer.
     fn is_over(&self, now: Instant) -> bool {
         let first = self.ends.first();
-        first.is_some_and(|&(until, _)| until <= Due::At(now))
+        first.is_some_and(|&(until, _)| until <= Later::at(now))
     }
 
     fn forget(&mut self, identity: &Identity) -> Option<Record> {
@@ -88,7 +88,7 @@ impl Memory {
     /// How the backend, which comes back, failed before it went.
     pub(crate) fn take(&mut self, now: Instant, identity: &Identity) -> Option<Record> {
         let record = self.forget(identity)?;
-        (record.until > Due::At(now)).then_some(record)
+        (record.until > Later::at(now)).then_some(record)
     }
 }
 
@@ -103,7 +103,7 @@ mod tests {
     fn waiting(port: u16, until: u64) -> Set {
         let backend = Backend::new(([127, 0, 0, 1], port).into());
         let mut set = Set::new(backend, 0, 0);
-        set.not_before = Due::At(Instant::from_nanos(until));
+        set.not_before = Later::at(Instant::from_nanos(until));
         set
     }
 

@@ -14,24 +14,24 @@ use crate::list::{List, NONE};
 use crate::policy::Policy;
 use crate::slot::{Phase, Slot, State, Stats};
 use crate::stats::{Closed, Closing, Failure, Trouble};
-use crate::time::Instant;
+use crate::time::{Instant, Later};
 use crate::window::Window;
 
-/// In the order in which it is written, so that what a claim and a return look at lies together: with thousands of backends, most of
-/// what they take is fetching that.
+/// In the order in which it is written, and with lines of cache of its own: what a draw looks at fills the first, what else a claim
+/// and a return look at lies in the second. With thousands of backends, most of what they take is fetching that.
 #[derive(Clone, Debug)]
-#[repr(C)]
+#[repr(C, align(64))]
 pub(crate) struct Set {
     /// First, so that its address, which is told of, is the set's own.
     pub(crate) backend: Arc<Backend>,
     /// Its slots by state.
     pub(crate) stats: Stats,
-    /// Those that can be claimed, last used first.
-    pub(crate) idle: List,
     /// The backend's, here so that it need not be fetched.
     weight: u32,
     /// How often it failed of late.
     pub(crate) failures: Window,
+    /// Those that can be claimed, last used first.
+    pub(crate) idle: List,
     /// How often connections to it broke in a row, none proving to work in between. What a new slot goes on from.
     pub(crate) breaks_in_row: u32,
     /// How often clients gave up in a row while a connection was prepared for them.
@@ -41,10 +41,12 @@ pub(crate) struct Set {
     pub(crate) has_connected: bool,
     /// A connect to it has failed since the last that succeeded.
     pub(crate) unreachable: bool,
+    /// It has never been online, or its last connection failed. Decides nothing, as its history.
+    dark: bool,
     /// The upper 16 bits of its slots' numbers.
     pub(crate) number: u16,
     /// The last update that named it.
-    pub(crate) epoch: u64,
+    pub(crate) epoch: u32,
     /// All its slots, in no order, closing ones included.
     pub(crate) slots: Vec<u32>,
     /// Slots that count towards the backend's share: neither closing nor surplus.
@@ -55,9 +57,9 @@ pub(crate) struct Set {
     /// While it waits for its turn to be probed: the failures in a row of its probe, to go on from.
     pub(crate) probe_failures: u32,
     /// No new slot connects before this: a connection broke, and none has proved to work since.
-    pub(crate) not_before: Due,
+    pub(crate) not_before: Later,
     /// While its probe waits, or it waits for its turn: when it is due.
-    pub(crate) due: Due,
+    pub(crate) due: Later,
     /// While it is full: a new connection is to prove that it works, and nothing else is tried.
     pub(crate) proving: Option<u32>,
     /// While its probe waits: the slot of that.
@@ -67,11 +69,9 @@ pub(crate) struct Set {
 }
 
 /// What has happened to a backend.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct History {
     pub(crate) opened: u64,
-    /// It has never been online, or its last connection failed.
-    pub(crate) dark: bool,
     /// On the heap, for many have had none of it.
     past: Option<Box<Past>>,
 }
@@ -97,16 +97,6 @@ impl Past {
         } else {
             self.closed.reserve_exact(1);
             self.closed.push((why, 1));
-        }
-    }
-}
-
-impl Default for History {
-    fn default() -> Self {
-        Self {
-            opened: 0,
-            dark: true,
-            past: None,
         }
     }
 }
@@ -162,32 +152,6 @@ pub(crate) enum Presence {
     Unclaimed,
 }
 
-/// When something is to be tried again.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum Due {
-    At(Instant),
-    /// Later than ever.
-    Never,
-}
-
-impl Due {
-    /// At once.
-    pub(crate) const NOW: Self = Self::At(Instant::EPOCH);
-
-    pub(crate) fn instant(self) -> Option<Instant> {
-        match self {
-            Self::At(at) => Some(at),
-            Self::Never => None,
-        }
-    }
-}
-
-impl From<Option<Instant>> for Due {
-    fn from(at: Option<Instant>) -> Self {
-        at.map_or(Self::Never, Self::At)
-    }
-}
-
 /// What a backend is entitled to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Standing {
@@ -203,7 +167,7 @@ pub(crate) enum Standing {
 }
 
 impl Set {
-    pub(crate) fn new(backend: Backend, number: u16, epoch: u64) -> Self {
+    pub(crate) fn new(backend: Backend, number: u16, epoch: u32) -> Self {
         Self {
             weight: backend.effective_weight(),
             backend: Arc::new(backend),
@@ -217,14 +181,15 @@ impl Set {
             has_connected: false,
             breaks_in_row: 0,
             abandoned_in_row: 0,
-            not_before: Due::NOW,
+            not_before: Later::NOW,
             unreachable: false,
+            dark: true,
             failures: Window::default(),
             ceiling: u32::MAX,
             step: 1,
             proving: None,
             probe_failures: 0,
-            due: Due::NOW,
+            due: Later::NOW,
             probe: NONE,
             history: History::default(),
         }
@@ -316,7 +281,7 @@ impl Set {
         if now == Presence::Offline {
             let failed = phase == Phase::BackingOff;
             observer.observe(&Event::SetOffline { backend, failed });
-            self.history.dark = failed;
+            self.dark = failed;
             return;
         }
         let news = before == Presence::Offline;
@@ -324,10 +289,10 @@ impl Set {
             backend,
             has_unclaimed: now == Presence::Unclaimed,
             news,
-            again: news && !self.history.dark,
+            again: news && !self.dark,
         });
         if news {
-            self.history.dark = false;
+            self.dark = false;
         }
     }
 
@@ -396,5 +361,20 @@ impl Set {
             burden: self.stats.claimed_slots as u32 + self.failures.count(now),
             weight: self.weight,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::mem::offset_of;
+
+    #[test]
+    fn a_draw_looks_at_one_line_of_cache_and_a_claim_at_two() {
+        assert_eq!(align_of::<Set>(), 64);
+        assert_eq!(offset_of!(Window, counts), 8, "its sum and time come first");
+        assert!(offset_of!(Set, failures) + 8 <= 64);
+        assert!(offset_of!(Set, standing) < 128);
+        assert_eq!(size_of::<Set>(), 192);
     }
 }

@@ -60,6 +60,12 @@ struct Seat {
 }
 
 impl Shares {
+    /// Makes room for all indices below `end`.
+    pub(crate) fn make_room(&mut self, end: usize) {
+        let holders = &mut self.holders;
+        holders.reserve_exact(end.saturating_sub(holders.len()));
+    }
+
     /// The share of `index`; zero if it does not take part.
     pub(crate) fn of(&self, index: u32) -> u32 {
         self.holders
@@ -71,6 +77,11 @@ impl Shares {
     #[inline]
     pub(crate) fn wanted(&self) -> u64 {
         self.wanted
+    }
+
+    /// How many seats there will be, once all are dealt.
+    pub(crate) fn goal(&self) -> u64 {
+        self.wanted.min(self.capacity)
     }
 
     /// How many seats are dealt.
@@ -173,7 +184,7 @@ impl Shares {
 
     /// Moves seats towards where they belong, so many and no more.
     pub(crate) fn level(&mut self) {
-        let goal = self.wanted.min(self.capacity);
+        let goal = self.goal();
         for _ in 0..SLICE {
             match self.dealt.cmp(&goal) {
                 Ordering::Greater => self.take_back(),

@@ -180,8 +180,9 @@ pub(crate) enum Hold {
     Overdue,
 }
 
-/// A slot, as the machine keeps it.
+/// A slot, as the machine keeps it, in a line of cache of its own: with very many of them, most of what a claim takes is fetching that.
 #[derive(Clone, Debug)]
+#[repr(align(64))]
 pub(crate) struct Slot {
     /// As the probes give it: the backend's number in the upper 16 bits, the pool's count of slots in the lower 48.
     pub(crate) number: u64,
@@ -287,6 +288,6 @@ mod tests {
 
     #[test]
     fn a_slot_stays_small() {
-        assert!(size_of::<Slot>() <= 64, "{}", size_of::<Slot>());
+        assert_eq!(size_of::<Option<Slot>>(), 64);
     }
 }

@@ -49,11 +49,18 @@ impl Instant {
 }
 
 /// A moment that may never come, in eight bytes: the last moment there is stands for never.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Later(Instant);
 
 impl Later {
+    /// At once.
+    pub(crate) const NOW: Self = Self(Instant::EPOCH);
     pub(crate) const NEVER: Self = Self(Instant(u64::MAX));
+
+    #[inline]
+    pub(crate) const fn at(at: Instant) -> Self {
+        Self(at)
+    }
 
     #[inline]
     pub(crate) fn instant(self) -> Option<Instant> {

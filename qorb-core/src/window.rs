@@ -4,13 +4,14 @@ use crate::time::Instant;
 
 /// Failures within the last minute, to ten seconds.
 #[derive(Clone, Debug, Default)]
+#[repr(C)]
 pub(crate) struct Window {
-    /// Failures by the ten seconds they came in, around a ring.
-    counts: [u16; BUCKETS],
     /// The sum of the counts: none is the common case, and answers at once.
     sum: u32,
     /// The latest ten seconds counted, from the epoch.
     latest: u32,
+    /// Failures by the ten seconds they came in, around a ring.
+    pub(crate) counts: [u16; BUCKETS],
 }
 
 impl Window {

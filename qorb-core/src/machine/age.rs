@@ -6,9 +6,9 @@ use core::mem;
 use super::Machine;
 use crate::event::{Event, Observer};
 use crate::io::Output;
-use crate::set::{Due, Standing};
+use crate::set::Standing;
 use crate::slot::Phase;
-use crate::time::Instant;
+use crate::time::{Instant, Later};
 
 impl Machine {
     /// The health interval has passed: checks the connection, unless it was used meanwhile, or cannot be.
@@ -57,7 +57,7 @@ impl Machine {
         let set = &mut self.sets[set_index as usize];
         set.breaks_in_row = 0;
         set.abandoned_in_row = 0;
-        set.not_before = Due::NOW;
+        set.not_before = Later::NOW;
         if set.standing == Standing::Full && !set.unreachable {
             self.recover(set_index);
         }

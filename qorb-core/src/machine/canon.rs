@@ -16,9 +16,9 @@ use crate::backend::{Backend, Identity};
 use crate::io::Deadline;
 use crate::list::NONE;
 use crate::policy::CheckedPolicy;
-use crate::set::{Due, Set, Standing};
+use crate::set::{Set, Standing};
 use crate::slot::{Hold, Phase, Slot};
-use crate::time::Instant;
+use crate::time::{Instant, Later};
 
 /// What holds for all the states that are to be told apart.
 #[derive(Clone, Debug)]
@@ -154,7 +154,7 @@ impl<'a> Form<'a> {
     }
 
     /// What is due is remembered until the horizon after that.
-    pub(crate) fn due(&mut self, due: Due) {
+    pub(crate) fn due(&mut self, due: Later) {
         let at = due.instant();
         self.flag(at.is_some());
         if let Some(at) = at {
@@ -487,7 +487,7 @@ mod tests {
         ("breaks", |it| it.sets[0].breaks_in_row = 1),
         ("clients who gave up", |it| it.sets[0].abandoned_in_row = 1),
         ("a wait of new slots", |it| {
-            it.sets[0].not_before = Due::At(soon(it));
+            it.sets[0].not_before = Later::at(soon(it));
         }),
         ("recent failures", |it| {
             let now = it.now;
@@ -495,8 +495,8 @@ mod tests {
         }),
         ("a ceiling", |it| it.sets[0].grow_from(1)),
         ("a probe's failures", |it| it.sets[0].probe_failures = 1),
-        ("when it is due", |it| it.sets[0].due = Due::At(soon(it))),
-        ("never", |it| it.sets[0].due = Due::Never),
+        ("when it is due", |it| it.sets[0].due = Later::at(soon(it))),
+        ("never", |it| it.sets[0].due = Later::NEVER),
         ("shares", |it| it.shares.lower(1)),
         ("trials", |it| it.trials.want(1)),
         ("marks", |it| _ = it.marked.insert(0)),
@@ -532,7 +532,7 @@ mod tests {
             it.slots[1].connected_at = it.now;
         }),
         ("waits that are long over", |it| {
-            it.sets[0].due = Due::At(Instant::from_nanos(5));
+            it.sets[0].due = Later::at(Instant::from_nanos(5));
         }),
         ("since when nobody watches", |it| it.slots[0].since = it.now),
         ("what has failed", |it| {

@@ -52,11 +52,11 @@ use crate::memory::Memory;
 use crate::policy::{CheckedPolicy, Policy};
 use crate::queue::Queue;
 use crate::register::Register;
-use crate::set::{Due, Past, Set, Standing};
+use crate::set::{Past, Set, Standing};
 use crate::shares::Shares;
 use crate::slot::{self, Slot};
 use crate::stats::{BackendStats, Closed, Stats, Totals};
-use crate::time::Instant;
+use crate::time::{Instant, Later};
 use crate::timers::Timers;
 use update::Update;
 
@@ -141,7 +141,7 @@ pub struct Machine {
     update: Option<Update>,
     /// The set that the update found last; any other only makes it search.
     found: u32,
-    epoch: u64,
+    epoch: u32,
     /// How backends that have gone failed.
     memory: Memory,
     /// Every set's index is below this.
@@ -175,7 +175,7 @@ pub struct Machine {
     /// Probed sets that have their slot for that.
     probing: BTreeSet<u32>,
     /// Those of them whose slot waits to try again, by when it will.
-    resting: BTreeSet<(Due, u32)>,
+    resting: BTreeSet<(Later, u32)>,
     /// Probed sets that wait for a slot, by when they are due.
     turns: BTreeSet<(Instant, u32)>,
     /// Probed sets with more connects under way than one, which may go on while nobody needs the room.

@@ -9,9 +9,9 @@
 use super::Machine;
 use crate::backoff;
 use crate::event::Observer;
-use crate::set::{Due, Standing};
+use crate::set::Standing;
 use crate::slot::{Phase, State};
-use crate::time::Instant;
+use crate::time::{Instant, Later};
 
 impl Machine {
     /// What a slot's failure means for its backend.
@@ -19,7 +19,7 @@ impl Machine {
         &mut self,
         set_index: u32,
         index: u32,
-        due: Due,
+        due: Later,
         observer: &mut impl Observer,
     ) {
         let set = &self.sets[set_index as usize];
@@ -124,14 +124,14 @@ impl Machine {
         let Some(set) = self.sets.get(set_index as usize) else {
             return;
         };
-        if set.standing != Standing::Full || !set.unreachable || set.due <= Due::At(now) {
+        if set.standing != Standing::Full || !set.unreachable || set.due <= Later::at(now) {
             return;
         }
         let rests = self.resting.contains(&(set.due, set_index));
         let probe = set.probe;
         self.stir_probe(set_index);
         self.leave_turns(set_index);
-        self.sets[set_index as usize].due = Due::At(now);
+        self.sets[set_index as usize].due = Later::at(now);
         if rests {
             self.attempt(now, probe, observer);
         } else {
@@ -142,7 +142,7 @@ impl Machine {
     /// Lets a probed set that has no slot for that wait for one, if it may have one more at all.
     pub(super) fn queue_turn(&mut self, set_index: u32) {
         let set = &self.sets[set_index as usize];
-        let Due::At(at) = set.due else {
+        let Some(at) = set.due.instant() else {
             return;
         };
         let room = set.slots.len() < self.policy.set_config.max_count;
@@ -159,7 +159,7 @@ impl Machine {
         &mut self,
         set_index: u32,
         index: u32,
-        due: Due,
+        due: Later,
         observer: &mut impl Observer,
     ) {
         if self.probing.insert(set_index) {
@@ -170,7 +170,7 @@ impl Machine {
         if let Some(due) = self.thin_out(set_index, index, due, observer) {
             self.rest_probe(set_index, index, due);
             let next = self.turns.first();
-            if next.is_some_and(|&(next, _)| Due::At(next) <= due) {
+            if next.is_some_and(|&(next, _)| Later::at(next) <= due) {
                 self.yield_turn(set_index, observer);
             }
         }
@@ -178,14 +178,14 @@ impl Machine {
     }
 
     /// The set's only slot without a connection waits to probe it.
-    fn rest_probe(&mut self, set_index: u32, index: u32, due: Due) {
+    fn rest_probe(&mut self, set_index: u32, index: u32, due: Later) {
         let set = &mut self.sets[set_index as usize];
         (set.due, set.probe) = (due, index);
         self.resting.insert((due, set_index));
     }
 
     /// A backend that was failing when it went is back, and waits for its turn as if it had stayed.
-    pub(super) fn go_on_probing(&mut self, set_index: u32, due: Due, failures: u32) {
+    pub(super) fn go_on_probing(&mut self, set_index: u32, due: Later, failures: u32) {
         let set = &mut self.sets[set_index as usize];
         (set.due, set.probe_failures) = (due, failures);
         set.standing = if set.is_online() {
@@ -203,9 +203,9 @@ impl Machine {
         &mut self,
         set_index: u32,
         index: u32,
-        due: Due,
+        due: Later,
         observer: &mut impl Observer,
-    ) -> Option<Due> {
+    ) -> Option<Later> {
         let set = &mut self.sets[set_index as usize];
         let slot = &mut self.slots[index as usize];
         let failures = slot.failures.max(set.probe_failures);
@@ -234,7 +234,7 @@ impl Machine {
     pub(super) fn take_turns(&mut self, now: Instant, observer: &mut impl Observer) {
         while self.probing.len() > self.most_probes() && self.withdraw_probe(observer) {}
         while let (Some(&(next, _)), Some(&(last, _))) = (self.turns.first(), self.resting.last()) {
-            if Due::At(next) >= last {
+            if Later::at(next) >= last {
                 break;
             }
             self.withdraw_probe(observer);
@@ -258,7 +258,7 @@ impl Machine {
         self.slots[index as usize].failures = self.sets[set_index as usize].probe_failures;
         if due > now {
             self.slot_timers.arm(index, Some(due));
-            self.rest_probe(set_index, index, Due::At(due));
+            self.rest_probe(set_index, index, Later::at(due));
         } else {
             self.attempt(now, index, observer);
         }
@@ -307,7 +307,7 @@ impl Machine {
         if !self.probing.remove(&set_index) {
             return;
         }
-        self.sets[set_index as usize].due = Due::At(now);
+        self.sets[set_index as usize].due = Later::at(now);
         let mut slots = self.sets[set_index as usize].slots.clone();
         slots.retain(|&it| self.slots[it as usize].phase.state() == State::Connecting);
         for index in slots {
@@ -326,7 +326,7 @@ impl Machine {
     }
 
     fn leave_turns(&mut self, set_index: u32) {
-        if let Due::At(at) = self.sets[set_index as usize].due {
+        if let Some(at) = self.sets[set_index as usize].due.instant() {
             self.turns.remove(&(at, set_index));
         }
     }

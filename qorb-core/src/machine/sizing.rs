@@ -17,10 +17,10 @@ use core::mem;
 
 use super::Machine;
 use crate::event::Observer;
-use crate::set::{Due, Standing};
+use crate::set::Standing;
 use crate::shares::Progress;
 use crate::slot::{Phase, State};
-use crate::time::Instant;
+use crate::time::{Instant, Later};
 
 impl Machine {
     /// How many slots are wanted besides trials and probes, which are left what they may need.
@@ -217,8 +217,9 @@ impl Machine {
             self.try_again_on_trial();
         }
         // Nothing works that could be given up.
+        let before = self.shares.moves();
         for _ in 0..TRIAL_SLICE {
-            if self.some_work() {
+            if self.some_work() || self.much_has_moved(before) {
                 break;
             }
             let Some(&set) = self.on_trial.first() else {
@@ -229,6 +230,11 @@ impl Machine {
         }
         self.deal();
         self.level();
+    }
+
+    /// Whether as many seats have moved since there were `before` as may in one go.
+    pub(super) fn much_has_moved(&self, before: u32) -> bool {
+        self.shares.moves_since(before) > MOST_MOVES
     }
 
     /// Goes on with a deal that was too much for one go.
@@ -276,7 +282,7 @@ impl Machine {
     fn open(&mut self, now: Instant, set_index: u32, observer: &mut impl Observer) {
         let index = self.add_slot(set_index);
         let not_before = self.sets[set_index as usize].not_before;
-        if not_before > Due::At(now) {
+        if not_before > Later::at(now) {
             self.slot_timers.arm(index, not_before.instant());
         } else {
             self.attempt(now, index, observer);
@@ -370,7 +376,11 @@ impl Machine {
         if self.released.is_empty() || !self.some_work() {
             return;
         }
+        let before = self.shares.moves();
         for _ in 0..TRIAL_SLICE {
+            if self.much_has_moved(before) {
+                break;
+            }
             if let Some(set_index) = self.released.pop_first() {
                 self.put_on_trial(set_index);
             }
@@ -452,3 +462,6 @@ const GROWTH_SLICE: usize = 16;
 
 /// How many backends are put on trial or let off it, or are judged, in one go.
 pub(super) const TRIAL_SLICE: usize = 16;
+
+/// How many seats may have moved before nothing further is looked at in the same go.
+const MOST_MOVES: u32 = 32;

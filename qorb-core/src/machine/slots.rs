@@ -14,10 +14,10 @@ use crate::event::{Event, Observer, Reason};
 use crate::id::{JobId, SlotId};
 use crate::io::{Abort, Output, Returned};
 use crate::list::NONE;
-use crate::set::{Due, Standing};
+use crate::set::Standing;
 use crate::slot::{Phase, Slot, State};
 use crate::stats::{Closing, Trouble};
-use crate::time::Instant;
+use crate::time::{Instant, Later};
 
 /// What happened to the slot that an answer named; `None` if the answer fits nothing.
 pub(super) type Taken = Option<()>;
@@ -321,7 +321,7 @@ impl Machine {
         slot.failures = slot.failures.saturating_add(1);
         let (failures, set_index) = (slot.failures, slot.set);
         let delay = backoff::delay(&self.policy.set_config, failures, &mut self.dice);
-        let due = Due::from(now.after(delay));
+        let due = Later::from(now.after(delay));
         let set = &mut self.sets[set_index as usize];
         set.history.fail(now, what, &reason);
         // A probe that fails says nothing new: it is not to be held against the backend once it is back.
@@ -546,11 +546,16 @@ impl Machine {
         index
     }
 
-    /// Makes room for one slot more wherever there is something of each.
+    /// Makes room for one slot more wherever there is something of each, and for as many as are wanted now: where very many are
+    /// opened in a row, nothing need be moved for that again and again.
     fn reserve_slot(&mut self) {
         let slots = self.slots.len();
         if slots == self.slots.capacity() {
-            let room = grown(slots, self.policy.max_slots);
+            let most = self.policy.max_slots;
+            let wanted = self.shares.goal().saturating_add(self.trials.goal());
+            let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
+            let room = wanted.min(most).min(slots + LEAP);
+            let room = grown(slots, most).max(room);
             self.slots.reserve_exact(room - slots);
             self.links.make_room(room);
             self.slot_timers.make_room(room);
@@ -563,6 +568,9 @@ impl Machine {
 fn grown(len: usize, most: usize) -> usize {
     (len + (len / 4).max(4)).min(most).max(len + 1)
 }
+
+/// For how many slots more there is room at most because they are wanted, for they may never come about: some three megabytes.
+const LEAP: usize = 1 << 15;
 
 /// How often in a row a client's giving up doubles the wait: it stays below a second where the least is 20 ms. The next
 /// client may be more patient.

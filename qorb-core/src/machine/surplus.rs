@@ -90,14 +90,19 @@ impl Machine {
         if !self.some_work() {
             return true;
         }
-        let untried = self.untried.range(begin..).copied();
-        let some: Vec<u32> = untried.take(TRIAL_SLICE).collect();
-        for &set_index in &some {
+        let (before, mut next) = (self.shares.moves(), begin);
+        for _ in 0..TRIAL_SLICE {
+            let Some(&set_index) = self.untried.range(next..).next() else {
+                return true;
+            };
+            if self.much_has_moved(before) {
+                break;
+            }
             if self.sets[set_index as usize].stats.connecting_slots > 0 {
                 self.put_on_trial(set_index);
             }
+            next = set_index + 1;
         }
-        let next = some.last().map_or(u32::MAX, |&last| last + 1);
         let done = self.untried.range(next..).next().is_none();
         if !done {
             self.judged = next;

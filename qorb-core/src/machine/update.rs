@@ -55,7 +55,7 @@ impl Machine {
     }
 
     fn start_update(&mut self, backends: AllBackends) {
-        self.epoch += 1;
+        self.epoch = self.epoch.wrapping_add(1);
         self.found = u32::MAX;
         self.update = Some(Update {
             backends,
@@ -71,16 +71,16 @@ impl Machine {
         };
         let (moves, outputs) = (self.shares.moves(), self.outputs.len());
         let few = update.backends.len().max(self.sets_end) <= FEW;
-        let steps = if few { 2 * FEW + 2 } else { SLICE };
-        for _ in 0..steps {
-            let much = self.shares.moves_since(moves) > MOST_MOVES
-                || self.outputs.len() - outputs >= MOST_OUTPUTS;
+        let mut room = if few { MOST_FEW } else { SLICE };
+        while room > 0 {
+            let much = self.much_has_moved(moves) || self.outputs.len() - outputs >= MOST_OUTPUTS;
             if much && !few {
                 break;
             }
+            let known = self.sets.len();
             update.step = match update.step {
                 Step::Admitting(at) if at < update.backends.len() => {
-                    self.name(&update.backends[at], observer);
+                    self.name(&update.backends[at..], observer);
                     Step::Admitting(at + 1)
                 }
                 Step::Admitting(_) => Step::Dismissing(0),
@@ -93,6 +93,8 @@ impl Machine {
                     return;
                 }
             };
+            let looks = if self.sets.len() > known { NEWCOMER } else { 1 };
+            room = room.saturating_sub(looks);
         }
         self.update = Some(update);
     }
@@ -113,9 +115,13 @@ impl Machine {
         }
     }
 
-    /// The set names this backend.
-    fn name(&mut self, backend: &Backend, observer: &mut impl Observer) {
+    /// The set names this backend, the first of those that are left.
+    fn name(&mut self, left: &[Backend], observer: &mut impl Observer) {
+        let Some(backend) = left.first() else {
+            return;
+        };
         let Some(index) = self.find(backend) else {
+            self.reserve_sets(left.len());
             self.add_set(backend, observer);
             return;
         };
@@ -151,6 +157,19 @@ impl Machine {
             return Some(next);
         }
         self.identities.get(backend)
+    }
+
+    /// Makes room for so many more sets, if there is none for one: where very many come at once, little is moved by that, and nothing
+    /// later on.
+    fn reserve_sets(&mut self, more: usize) {
+        if self.sets.len() < self.sets.capacity() {
+            return;
+        }
+        self.sets.reserve_exact(more);
+        let room = self.sets.capacity();
+        self.choice.make_room(room);
+        self.shares.make_room(room);
+        self.trials.make_room(room);
     }
 
     /// A backend that is not known, or no longer.
@@ -333,8 +352,11 @@ impl Machine {
 /// How many places are looked at in one go, in the list and among the backends there are.
 const SLICE: usize = 32;
 
+/// As how many such looks one counts by which a backend comes in: it takes a microsecond or two, for it is entered in half a dozen books.
+const NEWCOMER: usize = 2;
+
 /// A set of so few backends is applied in one go, whatever it moves: services seldom have more, and nobody sees half of it.
 const FEW: usize = 64;
 
-/// How many seats may have moved before no further place is looked at in the same go.
-const MOST_MOVES: u32 = 32;
+/// More looks than that takes.
+const MOST_FEW: usize = FEW * (NEWCOMER + 1) + 2;
