@@ -1,36 +1,51 @@
-//! Doubly linked lists of small indices, so that anything can leave its place in constant time.
+//! Doubly linked lists of the entries of a table, so that anything can leave its place in constant time.
 //!
-//! The links of all lists over one index space lie in one [`Links`]; a [`List`] is only two ends and a length. An index
-//! is in at most one list of its space at a time.
+//! An entry has its neighbours in it, where they are at hand when it is looked at; a [`List`] is only two ends and a length. An entry
+//! that can be in several lists at once has a [`Link`] for each sort, and is in at most one list of a sort at a time.
 
-use alloc::vec::Vec;
+use core::marker::PhantomData;
+
+use slab::Slab;
 
 /// "No index". Never a valid one: what is numbered here stays far below 2³².
 pub(crate) const NONE: u32 = u32::MAX;
 
-/// Where each index's neighbours are, for all lists over one space of indices.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Links(Vec<Link>);
-
+/// An entry's neighbours in a list.
 #[derive(Clone, Copy, Debug)]
-struct Link {
+pub(crate) struct Link {
     before: u32,
     after: u32,
 }
 
+impl Link {
+    /// Of what is in no list.
+    pub(crate) const NOWHERE: Self = Self {
+        before: NONE,
+        after: NONE,
+    };
+}
+
+/// What can be in a list of that sort.
+pub(crate) trait Linked<Sort> {
+    fn link(&self) -> Link;
+    fn link_mut(&mut self) -> &mut Link;
+}
+
 /// One list: its ends and its length.
 #[derive(Clone, Debug)]
-pub(crate) struct List {
+pub(crate) struct List<Sort> {
     first: u32,
     last: u32,
     len: u32,
+    sort: PhantomData<fn() -> Sort>,
 }
 
-impl List {
+impl<Sort> List<Sort> {
     pub(crate) const EMPTY: Self = Self {
         first: NONE,
         last: NONE,
         len: 0,
+        sort: PhantomData,
     };
 
     #[inline]
@@ -52,81 +67,74 @@ impl List {
     pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
     }
-}
 
-impl Links {
-    /// Makes room for all indices below `end`, and no more than that.
-    pub(crate) fn make_room(&mut self, end: usize) {
-        self.0.reserve_exact(end.saturating_sub(self.0.len()));
-    }
-
-    /// Puts `index` at the front of `list`. It must be in no list.
+    /// Puts the entry at `index` in front of all. It must be in no such list.
     #[inline]
-    pub(crate) fn push_front(&mut self, list: &mut List, index: u32) {
-        self.insert(list, index, NONE, list.first);
+    pub(crate) fn push_front<T: Linked<Sort>>(&mut self, table: &mut Slab<T>, index: u32) {
+        self.insert(table, index, NONE, self.first);
     }
 
-    /// Puts `index` at the end of `list`. It must be in no list.
+    /// Puts the entry at `index` behind all. It must be in no such list.
     #[inline]
-    pub(crate) fn push_back(&mut self, list: &mut List, index: u32) {
-        self.insert(list, index, list.last, NONE);
+    pub(crate) fn push_back<T: Linked<Sort>>(&mut self, table: &mut Slab<T>, index: u32) {
+        self.insert(table, index, self.last, NONE);
     }
 
-    /// Puts `index` before `next`, which is in `list`, or at the end where `next` is `None`.
-    pub(crate) fn insert_before(&mut self, list: &mut List, next: Option<u32>, index: u32) {
+    /// Puts the entry at `index` before `next`, which is in the list, or behind all where `next` is `None`.
+    pub(crate) fn insert_before<T: Linked<Sort>>(
+        &mut self,
+        table: &mut Slab<T>,
+        next: Option<u32>,
+        index: u32,
+    ) {
         match next {
-            Some(next) => self.insert(list, index, self.0[next as usize].before, next),
-            None => self.push_back(list, index),
+            Some(next) => self.insert(table, index, table[next as usize].link().before, next),
+            None => self.push_back(table, index),
         }
     }
 
     #[inline]
-    fn insert(&mut self, list: &mut List, index: u32, before: u32, after: u32) {
-        if self.0.len() <= index as usize {
-            let alone = Link {
-                before: NONE,
-                after: NONE,
-            };
-            self.0.resize(index as usize + 1, alone);
-        }
-        self.0[index as usize] = Link { before, after };
+    fn insert<T: Linked<Sort>>(
+        &mut self,
+        table: &mut Slab<T>,
+        index: u32,
+        before: u32,
+        after: u32,
+    ) {
+        *table[index as usize].link_mut() = Link { before, after };
         match before {
-            NONE => list.first = index,
-            before => self.0[before as usize].after = index,
+            NONE => self.first = index,
+            before => table[before as usize].link_mut().after = index,
         }
         match after {
-            NONE => list.last = index,
-            after => self.0[after as usize].before = index,
+            NONE => self.last = index,
+            after => table[after as usize].link_mut().before = index,
         }
-        list.len += 1;
+        self.len += 1;
     }
 
-    /// Takes `index` out of `list`, which it must be in.
+    /// Takes the entry at `index` out of the list, which it must be in.
     #[inline]
-    pub(crate) fn remove(&mut self, list: &mut List, index: u32) {
-        debug_assert!(list.len > 0, "removing {index} from an empty list");
-        let Link { before, after } = self.0[index as usize];
+    pub(crate) fn remove<T: Linked<Sort>>(&mut self, table: &mut Slab<T>, index: u32) {
+        debug_assert!(self.len > 0, "removing {index} from an empty list");
+        let Link { before, after } = table[index as usize].link();
         match before {
-            NONE => list.first = after,
-            before => self.0[before as usize].after = after,
+            NONE => self.first = after,
+            before => table[before as usize].link_mut().after = after,
         }
         match after {
-            NONE => list.last = before,
-            after => self.0[after as usize].before = before,
+            NONE => self.last = before,
+            after => table[after as usize].link_mut().before = before,
         }
-        list.len -= 1;
+        self.len -= 1;
     }
 
-    /// The index after `index` in its list.
-    #[inline]
-    pub(crate) fn after(&self, index: u32) -> Option<u32> {
-        let after = self.0[index as usize].after;
-        (after != NONE).then_some(after)
-    }
-
-    /// All of `list`, first to last.
-    pub(crate) fn iter(&self, list: &List) -> impl Iterator<Item = u32> {
-        core::iter::successors(list.first(), |&index| self.after(index))
+    /// All indices, first to last.
+    pub(crate) fn iter<T: Linked<Sort>>(&self, table: &Slab<T>) -> impl Iterator<Item = u32> {
+        core::iter::successors(self.first(), |&index| {
+            let after = table[index as usize].link().after;
+            (after != NONE).then_some(after)
+        })
     }
 }
 
@@ -135,6 +143,21 @@ mod tests {
     use super::*;
     use alloc::collections::VecDeque;
     use proptest::prelude::*;
+
+    #[derive(Debug)]
+    enum Any {}
+
+    struct Entry(Link);
+
+    impl Linked<Any> for Entry {
+        fn link(&self) -> Link {
+            self.0
+        }
+
+        fn link_mut(&mut self) -> &mut Link {
+            &mut self.0
+        }
+    }
 
     #[derive(Clone, Debug)]
     enum Step {
@@ -156,30 +179,31 @@ mod tests {
     proptest! {
         #[test]
         fn it_does_what_a_plain_deque_does(steps in prop::collection::vec(step(), 0..60)) {
-            let (mut links, mut list) = (Links::default(), List::EMPTY);
+            let mut table: Slab<Entry> = (0..12).map(|index| (index, Entry(Link::NOWHERE))).collect();
+            let mut list: List<Any> = List::EMPTY;
             let mut model: VecDeque<u32> = VecDeque::new();
             for step in steps {
                 match step {
                     Step::Front(i) if !model.contains(&i) => {
-                        links.push_front(&mut list, i);
+                        list.push_front(&mut table, i);
                         model.push_front(i);
                     }
                     Step::Back(i) if !model.contains(&i) => {
-                        links.push_back(&mut list, i);
+                        list.push_back(&mut table, i);
                         model.push_back(i);
                     }
                     Step::Remove(i) if model.contains(&i) => {
-                        links.remove(&mut list, i);
+                        list.remove(&mut table, i);
                         model.retain(|&other| other != i);
                     }
                     Step::Before(next, i) if !model.contains(&i) => {
                         let at = model.iter().position(|&other| other == next);
-                        links.insert_before(&mut list, at.map(|_| next), i);
+                        list.insert_before(&mut table, at.map(|_| next), i);
                         model.insert(at.unwrap_or(model.len()), i);
                     }
                     _ => {}
                 }
-                prop_assert!(links.iter(&list).eq(model.iter().copied()));
+                prop_assert!(list.iter(&table).eq(model.iter().copied()));
                 prop_assert_eq!(list.first(), model.front().copied());
                 prop_assert_eq!(list.last(), model.back().copied());
                 prop_assert_eq!(list.len(), model.len());

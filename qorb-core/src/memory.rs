@@ -20,9 +20,9 @@ pub(crate) struct Memory {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Record {
     /// When its probe would have been due, and how often that had failed, if it was probed.
-    pub(crate) probe: Option<(Later, u32)>,
+    pub(crate) probe: Option<(Later, u16)>,
     /// See [`Set`].
-    pub(crate) breaks_in_row: u32,
+    pub(crate) breaks_in_row: u16,
     pub(crate) not_before: Later,
     until: Later,
 }

@@ -13,20 +13,22 @@ use slab::Slab;
 
 use crate::id::{ClaimId, SlotId};
 use crate::io::{Deadline, Grant, Ticket};
-use crate::list::{Links, List};
+use crate::list::{Link, Linked, List};
 use crate::time::Instant;
 use crate::timers::Timers;
 
+/// In this order, so that what is changed each time lies together.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(crate) struct Queue {
+    /// Those that wait, in the order of their turns.
+    waiting: List<ByTurn>,
+    /// Those with a deadline that is not before that of the one that came before, in that order.
+    lane: List<ByDeadline>,
+    generations: u32,
     claims: Slab<Claim>,
-    order: Links,
-    waiting: List,
-    lane_order: Links,
-    lane: List,
     /// Deadlines of those outside the lane.
     timers: Timers,
-    generations: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -37,7 +39,15 @@ pub(crate) struct Claim {
     pub(crate) since: Instant,
     generation: u32,
     in_lane: bool,
+    turn: Link,
+    deadline: Link,
 }
+
+#[derive(Clone, Debug)]
+enum ByTurn {}
+
+#[derive(Clone, Debug)]
+enum ByDeadline {}
 
 /// How far a claim has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,13 +60,35 @@ pub(crate) enum Stage {
     Acquiring(SlotId),
 }
 
+impl Linked<ByTurn> for Claim {
+    #[inline]
+    fn link(&self) -> Link {
+        self.turn
+    }
+
+    #[inline]
+    fn link_mut(&mut self) -> &mut Link {
+        &mut self.turn
+    }
+}
+
+impl Linked<ByDeadline> for Claim {
+    #[inline]
+    fn link(&self) -> Link {
+        self.deadline
+    }
+
+    #[inline]
+    fn link_mut(&mut self) -> &mut Link {
+        &mut self.deadline
+    }
+}
+
 impl Queue {
     pub(crate) fn new() -> Self {
         Self {
             claims: Slab::new(),
-            order: Links::default(),
             waiting: List::EMPTY,
-            lane_order: Links::default(),
             lane: List::EMPTY,
             timers: Timers::default(),
             generations: 0,
@@ -85,7 +117,7 @@ impl Queue {
     #[inline]
     pub(crate) fn enter(&mut self, now: Instant, ticket: Ticket) -> ClaimId {
         let id = self.insert(now, ticket, Stage::Waiting);
-        self.order.push_back(&mut self.waiting, id.index);
+        self.waiting.push_back(&mut self.claims, id.index);
         id
     }
 
@@ -104,6 +136,8 @@ impl Queue {
             since: now,
             generation,
             in_lane: false,
+            turn: Link::NOWHERE,
+            deadline: Link::NOWHERE,
         }) as u32;
         self.arm(index, ticket.deadline);
         ClaimId { index, generation }
@@ -113,12 +147,12 @@ impl Queue {
     /// by age. The walk past those is bounded: each of them has cost a slot.
     pub(crate) fn enter_again(&mut self, now: Instant, ticket: Ticket) -> ClaimId {
         debug_assert!(ticket.retried, "a newcomer does not go to the front");
-        let next = self.order.iter(&self.waiting).find(|&index| {
+        let next = self.waiting.iter(&self.claims).find(|&index| {
             let other = &self.claims[index as usize].ticket;
             !other.retried || other.number > ticket.number
         });
         let id = self.insert(now, ticket, Stage::Waiting);
-        self.order.insert_before(&mut self.waiting, next, id.index);
+        self.waiting.insert_before(&mut self.claims, next, id.index);
         id
     }
 
@@ -135,11 +169,11 @@ impl Queue {
         claim.stage = Stage::Granted(slot);
         let known = (claim.ticket.number, claim.since);
         if mem::take(&mut claim.in_lane) {
-            self.lane_order.remove(&mut self.lane, id.index);
+            self.lane.remove(&mut self.claims, id.index);
         } else {
             self.timers.disarm(id.index);
         }
-        self.order.remove(&mut self.waiting, id.index);
+        self.waiting.remove(&mut self.claims, id.index);
         Some(known)
     }
 
@@ -182,13 +216,12 @@ impl Queue {
 
     /// Takes the claim out, wherever it stands.
     pub(crate) fn remove(&mut self, id: ClaimId) -> Option<Claim> {
-        self.get(id)?;
+        let stage = self.get(id)?.stage;
         self.disarm(id.index);
-        let claim = self.claims.remove(id.index as usize);
-        if claim.stage == Stage::Waiting {
-            self.order.remove(&mut self.waiting, id.index);
+        if stage == Stage::Waiting {
+            self.waiting.remove(&mut self.claims, id.index);
         }
-        Some(claim)
+        Some(self.claims.remove(id.index as usize))
     }
 
     /// The earliest deadline, and whose it is.
@@ -219,7 +252,7 @@ impl Queue {
 
     /// The waiting claims in order. For audits.
     pub(crate) fn in_order(&self) -> impl Iterator<Item = &Claim> {
-        let order = self.order.iter(&self.waiting);
+        let order = self.waiting.iter(&self.claims);
         order.map(|index| &self.claims[index as usize])
     }
 
@@ -265,8 +298,8 @@ impl Queue {
                 form.time(claim.since);
             }
         }
-        form.indices(self.order.iter(&self.waiting));
-        form.indices(self.lane_order.iter(&self.lane));
+        form.indices(self.waiting.iter(&self.claims));
+        form.indices(self.lane.iter(&self.claims));
         form.vacancies(&self.claims, form.bounds().clients, || Claim {
             ticket: Ticket {
                 number: 0,
@@ -278,6 +311,8 @@ impl Queue {
             since: Instant::EPOCH,
             generation: 0,
             in_lane: false,
+            turn: Link::NOWHERE,
+            deadline: Link::NOWHERE,
         });
     }
 
@@ -304,7 +339,7 @@ impl Queue {
         };
         let last = self.lane.last().map(|last| self.deadline(last));
         if last.is_none_or(|last| at.cmp(&last) != Ordering::Less) {
-            self.lane_order.push_back(&mut self.lane, index);
+            self.lane.push_back(&mut self.claims, index);
             self.claims[index as usize].in_lane = true;
         } else {
             self.timers.arm(index, Some(at));
@@ -315,7 +350,7 @@ impl Queue {
         let claim = &mut self.claims[index as usize];
         if claim.in_lane {
             claim.in_lane = false;
-            self.lane_order.remove(&mut self.lane, index);
+            self.lane.remove(&mut self.claims, index);
         } else {
             self.timers.disarm(index);
         }

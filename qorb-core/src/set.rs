@@ -12,7 +12,7 @@ use crate::choice::Load;
 use crate::event::{Event, Observer};
 use crate::list::{List, NONE};
 use crate::policy::Policy;
-use crate::slot::{Phase, Slot, State, Stats};
+use crate::slot::{OfSlots, Phase, Slot, State, Stats};
 use crate::stats::{Closed, Closing, Failure, Trouble};
 use crate::time::{Instant, Later};
 use crate::window::Window;
@@ -31,11 +31,11 @@ pub(crate) struct Set {
     /// How often it failed of late.
     pub(crate) failures: Window,
     /// Those that can be claimed, last used first.
-    pub(crate) idle: List,
+    pub(crate) idle: List<OfSlots>,
     /// How often connections to it broke in a row, none proving to work in between. What a new slot goes on from.
-    pub(crate) breaks_in_row: u32,
+    pub(crate) breaks_in_row: u16,
     /// How often clients gave up in a row while a connection was prepared for them.
-    pub(crate) abandoned_in_row: u32,
+    pub(crate) abandoned_in_row: u16,
     pub(crate) standing: Standing,
     /// A connect to it has succeeded once.
     pub(crate) has_connected: bool,
@@ -55,7 +55,7 @@ pub(crate) struct Set {
     pub(crate) ceiling: u32,
     step: u32,
     /// While it waits for its turn to be probed: the failures in a row of its probe, to go on from.
-    pub(crate) probe_failures: u32,
+    pub(crate) probe_failures: u16,
     /// No new slot connects before this: a connection broke, and none has proved to work since.
     pub(crate) not_before: Later,
     /// While its probe waits, or it waits for its turn: when it is due.

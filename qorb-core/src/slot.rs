@@ -4,7 +4,7 @@ use core::fmt;
 use core::ops::Add;
 
 use crate::id::SlotId;
-use crate::list::NONE;
+use crate::list::{Link, Linked, NONE};
 use crate::stats::Closing;
 use crate::time::{Instant, Later};
 
@@ -188,12 +188,8 @@ pub(crate) struct Slot {
     pub(crate) number: u64,
     /// The set it belongs to.
     pub(crate) set: u32,
-    /// Tells this slot from those that had its index before.
-    pub(crate) generation: u32,
     /// Tells the present job from those before.
     pub(crate) attempt: u32,
-    /// Failures in a row, since a connection last proved to work.
-    pub(crate) failures: u32,
     /// When its connection came about.
     pub(crate) connected_at: Instant,
     /// When its connection is too old, if ever.
@@ -204,6 +200,10 @@ pub(crate) struct Slot {
     pub(crate) place: u32,
     /// The claim that was granted this slot but does not have it in hand yet, or `NONE`.
     pub(crate) holder: u32,
+    /// In its set's list of idle slots, or in that of those which are watched.
+    link: Link,
+    /// Failures in a row, since a connection last proved to work. So many that there are no more make no difference.
+    pub(crate) failures: u16,
     pub(crate) phase: Phase,
     pub(crate) hold: Hold,
     /// Why its connection is closed, while it is told goodbye.
@@ -221,14 +221,14 @@ impl Slot {
         Self {
             number,
             set,
-            generation: number as u32,
             attempt: 0,
-            failures: 0,
             connected_at: Instant::EPOCH,
             expires_at: Later::NEVER,
             since: Instant::EPOCH,
             place,
             holder: NONE,
+            link: Link::NOWHERE,
+            failures: 0,
             phase: Phase::BackingOff,
             hold: Hold::Free,
             why: Closing::Surplus,
@@ -243,16 +243,29 @@ impl Slot {
     /// What it is called, where it stands at that index.
     #[inline]
     pub(crate) fn id(&self, index: u32) -> SlotId {
-        SlotId {
-            index,
-            generation: self.generation,
-        }
+        SlotId::of(self.number, index)
     }
 
     /// Whether a client has it in hand, who calls it that.
     #[inline]
     pub(crate) fn is_held_as(&self, id: SlotId) -> bool {
-        self.generation == id.generation && self.phase == Phase::Claimed && self.holder == NONE
+        self.number as u32 == id.generation && self.phase == Phase::Claimed && self.holder == NONE
+    }
+}
+
+/// A slot is idle, or it is watched how long a client has it: it is in one list at most.
+#[derive(Clone, Debug)]
+pub(crate) enum OfSlots {}
+
+impl Linked<OfSlots> for Slot {
+    #[inline]
+    fn link(&self) -> Link {
+        self.link
+    }
+
+    #[inline]
+    fn link_mut(&mut self) -> &mut Link {
+        &mut self.link
     }
 }
 

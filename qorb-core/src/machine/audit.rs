@@ -38,13 +38,13 @@ impl Machine {
 
     /// The list of slots that are held too long one day.
     fn audit_holds(&self) -> Result<(), AuditError> {
-        let listed = self.links.iter(&self.watched);
+        let listed = self.watched.iter(&self.slots);
         let strays = listed.filter(|&slot| self.slots[slot as usize].hold != Hold::Watched);
         equal("strays in the list of watched slots", &strays.count(), &0)?;
         let watched = self.slots.iter();
         let watched = watched.filter(|(_, slot)| slot.hold == Hold::Watched);
         equal("watched slots", &self.watched.len(), &watched.count())?;
-        let listed = self.links.iter(&self.watched);
+        let listed = self.watched.iter(&self.slots);
         let ordered = listed.is_sorted_by_key(|slot| self.slots[slot as usize].since);
         holds(ordered, || {
             String::from("what is held does not lie in the order of time")
@@ -141,7 +141,7 @@ impl Machine {
         let name = &set.backend;
         let idle = self.count_phase(set, Phase::Unclaimed);
         equal(format_args!("idle slots of {name}"), &set.idle.len(), &idle)?;
-        let listed = self.links.iter(&set.idle);
+        let listed = set.idle.iter(&self.slots);
         let strays = listed.filter(|&slot| {
             let slot = &self.slots[slot as usize];
             slot.set != index || slot.phase != Phase::Unclaimed

@@ -35,7 +35,7 @@ pub(crate) struct Bounds {
     horizon: Duration,
     /// More failures in a row than this are as good as this many: the wait grows no longer, and what looks at them asks for
     /// no more than two. (A probe that goes on from another slot's many failures draws its wait anew, to the same effect.)
-    failures: u32,
+    failures: u16,
 }
 
 impl Bounds {
@@ -50,7 +50,7 @@ impl Bounds {
         let sets = || policies.iter().map(|policy| &policy.set_config);
         let doublings = sets().map(|set| {
             let (least, most) = (set.min_connection_backoff, set.max_connection_backoff);
-            let reaches = |n: &u32| least.saturating_mul(1 << n) >= most;
+            let reaches = |n: &u16| least.saturating_mul(1 << n) >= most;
             (0..31).find(reaches).unwrap_or(31)
         });
         let horizon = sets().map(|set| set.max_connection_backoff).max();
@@ -163,7 +163,7 @@ impl<'a> Form<'a> {
     }
 
     /// Failures in a row.
-    pub(crate) fn failures(&mut self, count: u32) {
+    pub(crate) fn failures(&mut self, count: u16) {
         self.number(count.min(self.bounds.failures).into());
     }
 
@@ -232,7 +232,7 @@ impl Machine {
         for book in [&self.marked, &self.on_trial, &self.released, &self.probing] {
             form.indices(book.iter().copied());
         }
-        form.indices(self.links.iter(&self.watched));
+        form.indices(self.watched.iter(&self.slots));
         // Whose turn is when, each set's own due time says but for the order of those that are long past.
         form.indices(self.turns.iter().map(|&(_, set)| set));
         self.memory.write(self.now, form);
@@ -302,7 +302,7 @@ impl Machine {
     fn write_set(&self, set: &Set, form: &mut Form<'_>) {
         form.number(set.standing as u64);
         form.indices(set.slots.iter().copied());
-        form.indices(self.links.iter(&set.idle));
+        form.indices(set.idle.iter(&self.slots));
         form.flag(set.has_connected);
         form.flag(set.unreachable);
         form.indices(set.proving.into_iter());
@@ -451,7 +451,7 @@ mod tests {
         }),
         ("a hold", |it| it.slots[0].hold = Hold::Overdue),
         ("who is watched", |it| {
-            it.links.push_back(&mut it.watched, 0);
+            it.watched.push_back(&mut it.slots, 0);
         }),
         ("a holder", |it| it.slots[0].holder = 0),
         ("which slot came first", |it| {
@@ -526,7 +526,7 @@ mod tests {
         ("the epoch", |it| it.epoch += 1),
         ("a set's number", |it| it.sets[0].number = 9),
         ("who ran dry", |it| it.ran_dry = None),
-        ("a generation", |it| it.slots[1].generation += 1),
+        ("a generation", |it| it.slots[1].number += 1 << 20),
         ("an attempt", |it| it.slots[1].attempt += 1),
         ("a birth without a connection", |it| {
             it.slots[1].connected_at = it.now;

@@ -98,7 +98,7 @@ impl Machine {
         if set.idle.is_empty() {
             self.choice.insert(set_index);
         }
-        self.links.push_front(&mut set.idle, index);
+        set.idle.push_front(&mut self.slots, index);
         Next::Idle
     }
 
@@ -249,21 +249,21 @@ impl Machine {
         let backend = &set.backend;
         observer.observe(&Event::SetClaimStart { claim, backend });
         let index = set.idle.first()?;
-        self.links.remove(&mut set.idle, index);
+        set.idle.remove(&mut self.slots, index);
         if set.idle.is_empty() {
             self.choice.remove(set_index);
             self.ran_dry = Some(set_index);
         }
         let slot = &mut self.slots[index as usize];
         slot.used = true;
-        let (generation, number) = (slot.generation, slot.number);
+        let (id, number) = (slot.id(index), slot.number);
         let unclaimed = (State::ConnectedUnclaimed, Phase::Claimed);
         set.shift(&mut self.counts, slot, unclaimed, observer);
         self.lend(index);
         let slot = number;
         observer.observe(&Event::SetClaimDone { claim, slot });
         observer.observe(&Event::PoolClaimDone { claim, slot });
-        Some(SlotId { index, generation })
+        Some(id)
     }
 
     /// Gives a connection that has come free to the claim whose turn it is, or lets it rest. Promise 6 hangs on this:
@@ -288,7 +288,7 @@ impl Machine {
         if idle.is_empty() {
             self.choice.insert(set_index);
         }
-        self.links.push_front(idle, index);
+        idle.push_front(&mut self.slots, index);
         None
     }
 
@@ -367,7 +367,7 @@ impl Machine {
     pub(super) fn unlist(&mut self, index: u32) {
         let set_index = self.slots[index as usize].set;
         let idle = &mut self.sets[set_index as usize].idle;
-        self.links.remove(idle, index);
+        idle.remove(&mut self.slots, index);
         if idle.is_empty() {
             self.choice.remove(set_index);
             self.ran_dry = Some(set_index);

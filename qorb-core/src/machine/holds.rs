@@ -80,7 +80,7 @@ impl Machine {
     /// What is watched has come in the order of time.
     fn watch_hold(&mut self, index: u32) {
         self.slots[index as usize].hold = Hold::Watched;
-        self.links.push_back(&mut self.watched, index);
+        self.watched.push_back(&mut self.slots, index);
     }
 
     /// A claim was given a slot, having come for it at that time.
@@ -104,7 +104,7 @@ impl Machine {
         let (slot, held) = (entry.number, self.now.since(entry.since));
         match mem::replace(&mut entry.hold, Hold::Free) {
             Hold::Free | Hold::Timed => {}
-            Hold::Watched => self.links.remove(&mut self.watched, index),
+            Hold::Watched => self.watched.remove(&mut self.slots, index),
             Hold::Overdue => {
                 let (slot, backend) = self.names(index);
                 let id = self.id(index);
@@ -123,7 +123,7 @@ impl Machine {
 
     /// A client has held a slot for so long that it may have forgotten it.
     pub(super) fn suspect(&mut self, now: Instant, index: u32, observer: &mut impl Observer) {
-        self.links.remove(&mut self.watched, index);
+        self.watched.remove(&mut self.slots, index);
         self.slots[index as usize].hold = Hold::Overdue;
         let (slot, backend) = self.names(index);
         observer.observe(&Event::LeakSuspected {
@@ -159,7 +159,7 @@ impl Machine {
 
     /// What is overdue already is still to be told of when it comes back.
     pub(super) fn watch_no_more(&mut self) {
-        let held: Vec<u32> = self.links.iter(&self.watched).collect();
+        let held: Vec<u32> = self.watched.iter(&self.slots).collect();
         for index in held {
             self.slots[index as usize].hold = Hold::Timed;
         }

@@ -47,14 +47,14 @@ use crate::dice::Dice;
 use crate::event::Observer;
 use crate::id::SlotId;
 use crate::io::{Handled, Hooks, Input, Output, Wakeup};
-use crate::list::{Links, List};
+use crate::list::List;
 use crate::memory::Memory;
 use crate::policy::{CheckedPolicy, Policy};
 use crate::queue::Queue;
 use crate::register::Register;
 use crate::set::{Past, Set, Standing};
 use crate::shares::Shares;
-use crate::slot::{self, Slot};
+use crate::slot::{self, OfSlots, Slot};
 use crate::stats::{BackendStats, Closed, Stats, Totals};
 use crate::time::{Instant, Later};
 use crate::timers::Timers;
@@ -107,26 +107,34 @@ pub use holds::Holding;
 /// assert_eq!(pool.release(grant.slot, &mut ()), Next::Idle);
 /// ```
 #[derive(Clone, Debug)]
+#[repr(C)]
 #[allow(
     clippy::struct_excessive_bools,
     reason = "each is a fact of its own, and the commonest questions are answered by one"
 )]
 pub struct Machine {
-    policy: CheckedPolicy,
-    hooks: Hooks,
-    dice: Dice,
+    // What claims change comes first, in that order: where threads take turns, each has to fetch every line of cache that
+    // another has written.
+    queue: Queue,
+    /// The set that gave its last idle slot away most recently: the one that the next claim in vain is said
+    /// to have asked.
+    ran_dry: Option<u32>,
+    /// Slots by state, over all sets.
+    counts: slot::Stats,
     /// The latest time it was given.
     now: Instant,
+    totals: Totals,
+    dice: Dice,
 
+    policy: CheckedPolicy,
+    hooks: Hooks,
     slots: Slab<Slot>,
-    /// Links of all sets' lists of idle slots, and of that of those which are held.
-    links: Links,
     /// Some cap of the policy was higher once: only then may there be more than it lets.
     lowered: bool,
     /// The policy wants it known for how long clients hold slots.
     times_holds: bool,
     /// Slots whose clients are watched, in the order in which they were claimed.
-    watched: List,
+    watched: List<OfSlots>,
     slot_timers: Timers,
     /// Slots whose connection is told goodbye.
     closing: usize,
@@ -135,9 +143,6 @@ pub struct Machine {
     /// Who is known, and as which set.
     identities: Register,
     choice: Choice,
-    /// The set that gave its last idle slot away most recently: the one that the next claim in vain is said
-    /// to have asked.
-    ran_dry: Option<u32>,
     update: Option<Update>,
     /// The set that the update found last; any other only makes it search.
     found: u32,
@@ -186,12 +191,8 @@ pub struct Machine {
     /// Of that tick, backends below this have been trimmed; `None` before that begins.
     trimmed: Option<u32>,
 
-    queue: Queue,
     delay: Delay,
     outputs: VecDeque<Output>,
-    /// Slots by state, over all sets.
-    counts: slot::Stats,
-    totals: Totals,
     closed: Closed,
     slots_ever: u64,
     sets_ever: u16,
@@ -216,7 +217,6 @@ impl Machine {
             dice,
             now,
             slots: Slab::new(),
-            links: Links::default(),
             watched: List::EMPTY,
             slot_timers: Timers::default(),
             closing: 0,
@@ -364,10 +364,7 @@ impl Machine {
     }
 
     fn id(&self, index: u32) -> SlotId {
-        SlotId {
-            index,
-            generation: self.slots[index as usize].generation,
-        }
+        self.slots[index as usize].id(index)
     }
 
     /// What it draws from.

@@ -185,7 +185,7 @@ impl Machine {
     }
 
     /// A backend that was failing when it went is back, and waits for its turn as if it had stayed.
-    pub(super) fn go_on_probing(&mut self, set_index: u32, due: Later, failures: u32) {
+    pub(super) fn go_on_probing(&mut self, set_index: u32, due: Later, failures: u16) {
         let set = &mut self.sets[set_index as usize];
         (set.due, set.probe_failures) = (due, failures);
         set.standing = if set.is_online() {

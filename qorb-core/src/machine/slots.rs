@@ -506,7 +506,7 @@ impl Machine {
     /// The index of the slot whose present piece of work is `job`, if it is in `phase`.
     fn job(&self, job: JobId, phase: Phase) -> Option<u32> {
         let slot = self.slots.get(job.slot.index())?;
-        let present = slot.generation == job.slot.generation
+        let present = slot.id(job.slot.index) == job.slot
             && slot.attempt == job.attempt
             && slot.phase == phase;
         present.then_some(job.slot.index)
@@ -557,7 +557,6 @@ impl Machine {
             let room = wanted.min(most).min(slots + LEAP);
             let room = grown(slots, most).max(room);
             self.slots.reserve_exact(room - slots);
-            self.links.make_room(room);
             self.slot_timers.make_room(room);
         }
     }
@@ -574,4 +573,4 @@ const LEAP: usize = 1 << 15;
 
 /// How often in a row a client's giving up doubles the wait: it stays below a second where the least is 20 ms. The next
 /// client may be more patient.
-const MOST_ABANDONED: u32 = 6;
+const MOST_ABANDONED: u16 = 6;

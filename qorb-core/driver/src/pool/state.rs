@@ -33,8 +33,8 @@ pub(super) type Mind = qorb_core::Machine;
 #[cfg(feature = "recorder")]
 pub(super) type Mind = qorb_core::tape::Recorded;
 
-/// It has cache lines of its own: who waits for the lock looks at it all the time, and is not to get in the way of who has it.
-#[repr(align(128))]
+/// It has cache lines of its own, in this order: who waits for the lock looks at it all the time, and is not to get in the way of who has it.
+#[repr(C, align(128))]
 pub(super) struct State<Conn> {
     pub(super) machine: Mind,
     /// Connections that nobody holds, and who holds the others.
