@@ -224,6 +224,16 @@ pub(crate) enum Deadline {
     Never,
 }
 
+impl Deadline {
+    #[inline]
+    pub(crate) fn until(self) -> Option<Instant> {
+        match self {
+            Self::At { until, .. } => Some(until),
+            Self::Unset | Self::Never => None,
+        }
+    }
+}
+
 /// Why the machine wants to be called at a certain time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Wakeup {

@@ -68,16 +68,34 @@ impl<Sort> List<Sort> {
         self.len == 0
     }
 
+    /// The neighbours of an entry that is to be in front of all.
+    #[inline]
+    pub(crate) fn front(&self) -> Link {
+        Link {
+            before: NONE,
+            after: self.first,
+        }
+    }
+
+    /// The neighbours of an entry that is to be behind all.
+    #[inline]
+    pub(crate) fn back(&self) -> Link {
+        Link {
+            before: self.last,
+            after: NONE,
+        }
+    }
+
     /// Puts the entry at `index` in front of all. It must be in no such list.
     #[inline]
     pub(crate) fn push_front<T: Linked<Sort>>(&mut self, table: &mut Slab<T>, index: u32) {
-        self.insert(table, index, NONE, self.first);
+        self.insert(table, index, self.front());
     }
 
     /// Puts the entry at `index` behind all. It must be in no such list.
     #[inline]
     pub(crate) fn push_back<T: Linked<Sort>>(&mut self, table: &mut Slab<T>, index: u32) {
-        self.insert(table, index, self.last, NONE);
+        self.insert(table, index, self.back());
     }
 
     /// Puts the entry at `index` before `next`, which is in the list, or behind all where `next` is `None`.
@@ -87,26 +105,27 @@ impl<Sort> List<Sort> {
         next: Option<u32>,
         index: u32,
     ) {
-        match next {
-            Some(next) => self.insert(table, index, table[next as usize].link().before, next),
-            None => self.push_back(table, index),
-        }
+        let link = next.map_or(self.back(), |next| Link {
+            before: table[next as usize].link().before,
+            after: next,
+        });
+        self.insert(table, index, link);
     }
 
     #[inline]
-    fn insert<T: Linked<Sort>>(
-        &mut self,
-        table: &mut Slab<T>,
-        index: u32,
-        before: u32,
-        after: u32,
-    ) {
-        *table[index as usize].link_mut() = Link { before, after };
-        match before {
+    fn insert<T: Linked<Sort>>(&mut self, table: &mut Slab<T>, index: u32, link: Link) {
+        *table[index as usize].link_mut() = link;
+        self.join(table, index, link);
+    }
+
+    /// Makes the entry at `index`, which has that link already, known to its neighbours. For who has the entry in hand anyway.
+    #[inline]
+    pub(crate) fn join<T: Linked<Sort>>(&mut self, table: &mut Slab<T>, index: u32, link: Link) {
+        match link.before {
             NONE => self.first = index,
             before => table[before as usize].link_mut().after = index,
         }
-        match after {
+        match link.after {
             NONE => self.last = index,
             after => table[after as usize].link_mut().before = index,
         }
@@ -116,8 +135,14 @@ impl<Sort> List<Sort> {
     /// Takes the entry at `index` out of the list, which it must be in.
     #[inline]
     pub(crate) fn remove<T: Linked<Sort>>(&mut self, table: &mut Slab<T>, index: u32) {
-        debug_assert!(self.len > 0, "removing {index} from an empty list");
-        let Link { before, after } = table[index as usize].link();
+        self.part(table, table[index as usize].link());
+    }
+
+    /// Takes the entry that has that link out of the list, which it must be in. For who has the entry in hand anyway.
+    #[inline]
+    pub(crate) fn part<T: Linked<Sort>>(&mut self, table: &mut Slab<T>, link: Link) {
+        debug_assert!(self.len > 0, "nothing can leave an empty list");
+        let Link { before, after } = link;
         match before {
             NONE => self.first = after,
             before => table[before as usize].link_mut().after = after,

@@ -6,7 +6,6 @@
 //! with an earlier deadline than the lane's last goes into a heap. So entering, leaving and cancelling take
 //! constant time but for such claims.
 
-use core::cmp::Ordering;
 use core::mem;
 
 use slab::Slab;
@@ -116,30 +115,39 @@ impl Queue {
     /// Lets a new claim wait, behind all others.
     #[inline]
     pub(crate) fn enter(&mut self, now: Instant, ticket: Ticket) -> ClaimId {
-        let id = self.insert(now, ticket, Stage::Waiting);
-        self.waiting.push_back(&mut self.claims, id.index);
+        let turn = self.waiting.back();
+        let id = self.insert(now, ticket, Stage::Waiting, turn);
+        self.waiting.join(&mut self.claims, id.index, turn);
         id
     }
 
     /// Notes a claim whose connection is being prepared.
     pub(crate) fn acquiring(&mut self, now: Instant, ticket: Ticket, slot: SlotId) -> ClaimId {
-        self.insert(now, ticket, Stage::Acquiring(slot))
+        self.insert(now, ticket, Stage::Acquiring(slot), Link::NOWHERE)
     }
 
     #[inline]
-    fn insert(&mut self, now: Instant, ticket: Ticket, stage: Stage) -> ClaimId {
+    fn insert(&mut self, now: Instant, ticket: Ticket, stage: Stage, turn: Link) -> ClaimId {
         self.generations = self.generations.wrapping_add(1);
         let generation = self.generations;
+        let at = ticket.deadline.until();
+        let last = self.lane.last().map(|last| self.deadline(last));
+        let in_lane = at.is_some_and(|at| last.is_none_or(|last| at >= last));
+        let deadline = self.lane.back();
         let index = self.claims.insert(Claim {
             ticket,
             stage,
             since: now,
             generation,
-            in_lane: false,
-            turn: Link::NOWHERE,
-            deadline: Link::NOWHERE,
+            in_lane,
+            turn,
+            deadline,
         }) as u32;
-        self.arm(index, ticket.deadline);
+        if in_lane {
+            self.lane.join(&mut self.claims, index, deadline);
+        } else if at.is_some() {
+            self.timers.arm(index, at);
+        }
         ClaimId { index, generation }
     }
 
@@ -151,7 +159,7 @@ impl Queue {
             let other = &self.claims[index as usize].ticket;
             !other.retried || other.number > ticket.number
         });
-        let id = self.insert(now, ticket, Stage::Waiting);
+        let id = self.insert(now, ticket, Stage::Waiting, Link::NOWHERE);
         self.waiting.insert_before(&mut self.claims, next, id.index);
         id
     }
@@ -168,12 +176,13 @@ impl Queue {
         let claim = self.claims.get_mut(id.index as usize)?;
         claim.stage = Stage::Granted(slot);
         let known = (claim.ticket.number, claim.since);
+        let (turn, deadline) = (claim.turn, claim.deadline);
         if mem::take(&mut claim.in_lane) {
-            self.lane.remove(&mut self.claims, id.index);
+            self.lane.part(&mut self.claims, deadline);
         } else {
             self.timers.disarm(id.index);
         }
-        self.waiting.remove(&mut self.claims, id.index);
+        self.waiting.part(&mut self.claims, turn);
         Some(known)
     }
 
@@ -326,24 +335,8 @@ impl Queue {
 
     #[inline]
     fn deadline(&self, index: u32) -> Instant {
-        match self.claims[index as usize].ticket.deadline {
-            Deadline::At { until, .. } => until,
-            Deadline::Unset | Deadline::Never => unreachable_deadline(),
-        }
-    }
-
-    #[inline]
-    fn arm(&mut self, index: u32, deadline: Deadline) {
-        let Deadline::At { until: at, .. } = deadline else {
-            return;
-        };
-        let last = self.lane.last().map(|last| self.deadline(last));
-        if last.is_none_or(|last| at.cmp(&last) != Ordering::Less) {
-            self.lane.push_back(&mut self.claims, index);
-            self.claims[index as usize].in_lane = true;
-        } else {
-            self.timers.arm(index, Some(at));
-        }
+        let until = self.claims[index as usize].ticket.deadline.until();
+        until.unwrap_or_else(unreachable_deadline)
     }
 
     fn disarm(&mut self, index: u32) {

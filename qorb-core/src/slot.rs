@@ -201,7 +201,7 @@ pub(crate) struct Slot {
     /// The claim that was granted this slot but does not have it in hand yet, or `NONE`.
     pub(crate) holder: u32,
     /// In its set's list of idle slots, or in that of those which are watched.
-    link: Link,
+    pub(crate) link: Link,
     /// Failures in a row, since a connection last proved to work. So many that there are no more make no difference.
     pub(crate) failures: u16,
     pub(crate) phase: Phase,

@@ -98,7 +98,9 @@ impl Machine {
         if set.idle.is_empty() {
             self.choice.insert(set_index);
         }
-        set.idle.push_front(&mut self.slots, index);
+        let link = set.idle.front();
+        slot.link = link;
+        set.idle.join(&mut self.slots, index, link);
         Next::Idle
     }
 
@@ -249,16 +251,16 @@ impl Machine {
         let backend = &set.backend;
         observer.observe(&Event::SetClaimStart { claim, backend });
         let index = set.idle.first()?;
-        set.idle.remove(&mut self.slots, index);
+        let slot = &mut self.slots[index as usize];
+        slot.used = true;
+        let (id, number, link) = (slot.id(index), slot.number, slot.link);
+        let unclaimed = (State::ConnectedUnclaimed, Phase::Claimed);
+        set.shift(&mut self.counts, slot, unclaimed, observer);
+        set.idle.part(&mut self.slots, link);
         if set.idle.is_empty() {
             self.choice.remove(set_index);
             self.ran_dry = Some(set_index);
         }
-        let slot = &mut self.slots[index as usize];
-        slot.used = true;
-        let (id, number) = (slot.id(index), slot.number);
-        let unclaimed = (State::ConnectedUnclaimed, Phase::Claimed);
-        set.shift(&mut self.counts, slot, unclaimed, observer);
         self.lend(index);
         let slot = number;
         observer.observe(&Event::SetClaimDone { claim, slot });

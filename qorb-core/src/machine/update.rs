@@ -70,14 +70,16 @@ impl Machine {
             return;
         };
         let (moves, outputs) = (self.shares.moves(), self.outputs.len());
+        let sets_ever = self.sets_ever;
         let few = update.backends.len().max(self.sets_end) <= FEW;
-        let mut room = if few { MOST_FEW } else { SLICE };
-        while room > 0 {
-            let much = self.much_has_moved(moves) || self.outputs.len() - outputs >= MOST_OUTPUTS;
+        let steps = if few { 2 * FEW + 2 } else { SLICE };
+        for _ in 0..steps {
+            let much = self.much_has_moved(moves)
+                || self.outputs.len() - outputs >= MOST_OUTPUTS
+                || self.sets_ever.wrapping_sub(sets_ever) >= NEWCOMERS;
             if much && !few {
                 break;
             }
-            let known = self.sets.len();
             update.step = match update.step {
                 Step::Admitting(at) if at < update.backends.len() => {
                     self.name(&update.backends[at..], observer);
@@ -93,8 +95,6 @@ impl Machine {
                     return;
                 }
             };
-            let looks = if self.sets.len() > known { NEWCOMER } else { 1 };
-            room = room.saturating_sub(looks);
         }
         self.update = Some(update);
     }
@@ -352,11 +352,8 @@ impl Machine {
 /// How many places are looked at in one go, in the list and among the backends there are.
 const SLICE: usize = 32;
 
-/// As how many such looks one counts by which a backend comes in: it takes a microsecond or two, for it is entered in half a dozen books.
-const NEWCOMER: usize = 2;
+/// How many backends come in, in one go. Each takes a microsecond or two, for it is entered in half a dozen books.
+const NEWCOMERS: u16 = 16;
 
 /// A set of so few backends is applied in one go, whatever it moves: services seldom have more, and nobody sees half of it.
 const FEW: usize = 64;
-
-/// More looks than that takes.
-const MOST_FEW: usize = FEW * (NEWCOMER + 1) + 2;
