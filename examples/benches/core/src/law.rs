@@ -35,7 +35,7 @@ impl Law {
     ///
     /// A processor is no machine of constant cost: what fits no cache any more costs one access to memory for each thing
     /// that is touched, which is up to a hundred times one to the nearest cache. So what takes just as many instructions
-    /// may take [`CACHES`] times as long; what scans takes 100,000 times as long over the sizes measured here.
+    /// may take `CACHES` times as long; what scans takes 100,000 times as long over the sizes measured here.
     pub fn allows(self, least: usize, greatest: usize) -> f64 {
         CACHES
             * match self {
