@@ -225,6 +225,7 @@ pub(crate) enum Deadline {
 }
 
 impl Deadline {
+    /// When it is up, if ever.
     #[inline]
     pub(crate) fn until(self) -> Option<Instant> {
         match self {

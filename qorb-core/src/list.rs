@@ -18,7 +18,7 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Of what is in no list.
+    /// Of what has no neighbours, being in no list, or alone there.
     pub(crate) const NOWHERE: Self = Self {
         before: NONE,
         after: NONE,
@@ -118,7 +118,8 @@ impl<Sort> List<Sort> {
         self.join(table, index, link);
     }
 
-    /// Makes the entry at `index`, which has that link already, known to its neighbours. For who has the entry in hand anyway.
+    /// Makes the entry at `index` known to its neighbours, which it has as its link already. For who has the entry in hand anyway.
+    /// Nothing may have changed in the list since that link was asked for.
     #[inline]
     pub(crate) fn join<T: Linked<Sort>>(&mut self, table: &mut Slab<T>, index: u32, link: Link) {
         match link.before {
@@ -138,7 +139,8 @@ impl<Sort> List<Sort> {
         self.part(table, table[index as usize].link());
     }
 
-    /// Takes the entry that has that link out of the list, which it must be in. For who has the entry in hand anyway.
+    /// Takes the entry that has that link, now, out of the list, which it must be in. For who has the entry in hand anyway. The entry
+    /// keeps the link, which means nothing any more.
     #[inline]
     pub(crate) fn part<T: Linked<Sort>>(&mut self, table: &mut Slab<T>, link: Link) {
         debug_assert!(self.len > 0, "nothing can leave an empty list");
@@ -152,6 +154,12 @@ impl<Sort> List<Sort> {
             after => table[after as usize].link_mut().before = before,
         }
         self.len -= 1;
+    }
+
+    /// Whether as many are found along the list as it counts. For audits.
+    pub(crate) fn is_whole<T: Linked<Sort>>(&self, table: &Slab<T>) -> bool {
+        // It may go round in a circle.
+        self.iter(table).take(self.len() + 1).count() == self.len()
     }
 
     /// All indices, first to last.

@@ -32,8 +32,10 @@ impl Memory {
     pub(crate) fn keep(&mut self, now: Instant, set: &Set, time: Duration) {
         let probed = set.probe_failures > 0;
         let probe = probed.then_some((set.due, set.probe_failures));
-        let due = probe.map_or(Later::NOW, |(due, _)| due).max(set.not_before);
-        if due == Later::NOW {
+        let due = probe
+            .map_or(Later::AT_ONCE, |(due, _)| due)
+            .max(set.not_before);
+        if due == Later::AT_ONCE {
             return;
         }
         let identity = set.backend.identity();

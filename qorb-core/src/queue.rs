@@ -23,7 +23,7 @@ pub(crate) struct Queue {
     /// Those that wait, in the order of their turns.
     waiting: List<ByTurn>,
     /// Those with a deadline that is not before that of the one that came before, in that order.
-    lane: List<ByDeadline>,
+    lane: List<InLane>,
     generations: u32,
     claims: Slab<Claim>,
     /// Deadlines of those outside the lane.
@@ -38,15 +38,17 @@ pub(crate) struct Claim {
     pub(crate) since: Instant,
     generation: u32,
     in_lane: bool,
+    /// In the order of turns.
     turn: Link,
-    deadline: Link,
+    /// In the lane.
+    lane: Link,
 }
 
 #[derive(Clone, Debug)]
 enum ByTurn {}
 
 #[derive(Clone, Debug)]
-enum ByDeadline {}
+enum InLane {}
 
 /// How far a claim has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,15 +73,15 @@ impl Linked<ByTurn> for Claim {
     }
 }
 
-impl Linked<ByDeadline> for Claim {
+impl Linked<InLane> for Claim {
     #[inline]
     fn link(&self) -> Link {
-        self.deadline
+        self.lane
     }
 
     #[inline]
     fn link_mut(&mut self) -> &mut Link {
-        &mut self.deadline
+        &mut self.lane
     }
 }
 
@@ -133,7 +135,11 @@ impl Queue {
         let at = ticket.deadline.until();
         let last = self.lane.last().map(|last| self.deadline(last));
         let in_lane = at.is_some_and(|at| last.is_none_or(|last| at >= last));
-        let deadline = self.lane.back();
+        let lane = if in_lane {
+            self.lane.back()
+        } else {
+            Link::NOWHERE
+        };
         let index = self.claims.insert(Claim {
             ticket,
             stage,
@@ -141,10 +147,10 @@ impl Queue {
             generation,
             in_lane,
             turn,
-            deadline,
+            lane,
         }) as u32;
         if in_lane {
-            self.lane.join(&mut self.claims, index, deadline);
+            self.lane.join(&mut self.claims, index, lane);
         } else if at.is_some() {
             self.timers.arm(index, at);
         }
@@ -176,9 +182,9 @@ impl Queue {
         let claim = self.claims.get_mut(id.index as usize)?;
         claim.stage = Stage::Granted(slot);
         let known = (claim.ticket.number, claim.since);
-        let (turn, deadline) = (claim.turn, claim.deadline);
+        let (turn, lane) = (claim.turn, claim.lane);
         if mem::take(&mut claim.in_lane) {
-            self.lane.part(&mut self.claims, deadline);
+            self.lane.part(&mut self.claims, lane);
         } else {
             self.timers.disarm(id.index);
         }
@@ -259,6 +265,16 @@ impl Queue {
         self.claims.get(index as usize)
     }
 
+    /// Whether its lists hold whom they should, in order. For audits.
+    pub(crate) fn is_sound(&self) -> bool {
+        let in_lane = self.claims.iter().filter(|(_, claim)| claim.in_lane);
+        let lane = self.lane.iter(&self.claims);
+        self.waiting.is_whole(&self.claims)
+            && self.lane.is_whole(&self.claims)
+            && self.lane.len() == in_lane.count()
+            && lane.is_sorted_by_key(|index| self.deadline(index))
+    }
+
     /// The waiting claims in order. For audits.
     pub(crate) fn in_order(&self) -> impl Iterator<Item = &Claim> {
         let order = self.waiting.iter(&self.claims);
@@ -321,7 +337,7 @@ impl Queue {
             generation: 0,
             in_lane: false,
             turn: Link::NOWHERE,
-            deadline: Link::NOWHERE,
+            lane: Link::NOWHERE,
         });
     }
 

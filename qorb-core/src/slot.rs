@@ -180,9 +180,8 @@ pub(crate) enum Hold {
     Overdue,
 }
 
-/// A slot, as the machine keeps it, in a line of cache of its own: with very many of them, most of what a claim takes is fetching that.
+/// A slot, as the machine keeps it, no larger than a line of cache: with very many of them, most of what a claim takes is fetching that.
 #[derive(Clone, Debug)]
-#[repr(align(64))]
 pub(crate) struct Slot {
     /// As the probes give it: the backend's number in the upper 16 bits, the pool's count of slots in the lower 48.
     pub(crate) number: u64,
@@ -200,9 +199,9 @@ pub(crate) struct Slot {
     pub(crate) place: u32,
     /// The claim that was granted this slot but does not have it in hand yet, or `NONE`.
     pub(crate) holder: u32,
-    /// In its set's list of idle slots, or in that of those which are watched.
+    /// Its neighbours among its set's idle slots, or among those which are watched.
     pub(crate) link: Link,
-    /// Failures in a row, since a connection last proved to work. So many that there are no more make no difference.
+    /// Failures in a row, since a connection last proved to work. It stops at the greatest number, which makes no difference.
     pub(crate) failures: u16,
     pub(crate) phase: Phase,
     pub(crate) hold: Hold,

@@ -53,8 +53,8 @@ impl Instant {
 pub(crate) struct Later(Instant);
 
 impl Later {
-    /// At once.
-    pub(crate) const NOW: Self = Self(Instant::EPOCH);
+    /// The first moment there is, which is over.
+    pub(crate) const AT_ONCE: Self = Self(Instant::EPOCH);
     pub(crate) const NEVER: Self = Self(Instant(u64::MAX));
 
     #[inline]

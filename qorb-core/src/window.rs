@@ -11,10 +11,14 @@ pub(crate) struct Window {
     /// The latest ten seconds counted, from the epoch.
     latest: u32,
     /// Failures by the ten seconds they came in, around a ring.
-    pub(crate) counts: [u16; BUCKETS],
+    counts: [u16; BUCKETS],
 }
 
 impl Window {
+    /// How many bytes of it are looked at where there were no failures: the first.
+    #[cfg(test)]
+    pub(crate) const LOOKED_AT: usize = core::mem::offset_of!(Self, counts);
+
     /// Counts one failure.
     pub(crate) fn record(&mut self, now: Instant) {
         self.forget(now);

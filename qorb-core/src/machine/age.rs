@@ -57,7 +57,7 @@ impl Machine {
         let set = &mut self.sets[set_index as usize];
         set.breaks_in_row = 0;
         set.abandoned_in_row = 0;
-        set.not_before = Later::NOW;
+        set.not_before = Later::AT_ONCE;
         if set.standing == Standing::Full && !set.unreachable {
             self.recover(set_index);
         }

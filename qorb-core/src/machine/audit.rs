@@ -38,6 +38,9 @@ impl Machine {
 
     /// The list of slots that are held too long one day.
     fn audit_holds(&self) -> Result<(), AuditError> {
+        holds(self.watched.is_whole(&self.slots), || {
+            String::from("the list of watched slots is broken")
+        })?;
         let listed = self.watched.iter(&self.slots);
         let strays = listed.filter(|&slot| self.slots[slot as usize].hold != Hold::Watched);
         equal("strays in the list of watched slots", &strays.count(), &0)?;
@@ -141,6 +144,9 @@ impl Machine {
         let name = &set.backend;
         let idle = self.count_phase(set, Phase::Unclaimed);
         equal(format_args!("idle slots of {name}"), &set.idle.len(), &idle)?;
+        holds(set.idle.is_whole(&self.slots), || {
+            format!("{name}'s list of idle slots is broken")
+        })?;
         let listed = set.idle.iter(&self.slots);
         let strays = listed.filter(|&slot| {
             let slot = &self.slots[slot as usize];
@@ -276,6 +282,9 @@ impl Machine {
     }
 
     fn audit_claims(&self) -> Result<(), AuditError> {
+        holds(self.queue.is_sound(), || {
+            String::from("a list of claims is broken")
+        })?;
         let waiting = self.queue.in_order().count();
         equal("waiting claims", &self.queue.waiting(), &waiting)?;
         holds(waiting == 0 || self.counts.unclaimed_slots == 0, || {

@@ -257,7 +257,7 @@ impl Machine {
         form.vacancies(&self.slots, form.bounds.slots, || Slot::new(0, 0, 0));
     }
 
-    /// Left out of a slot: generation and attempt, which no two jobs share; its number, but for which of its set's came
+    /// Left out of a slot: its attempt, which no two jobs share; its number, but for which of its set's came
     /// first; of one without a connection, what is set anew when it connects;
     /// since when its connection has been too old, and why it is closed; and since when it is held, unless that is watched.
     fn write_living(&self, slot: &Slot, form: &mut Form<'_>) {
@@ -297,7 +297,7 @@ impl Machine {
     }
 
     /// Left out of a set: its number, which only slots' numbers have in them; its epoch, but for whether the update under way
-    /// has named it; and counts of its slots, which follow from them. When it is due is written even where it is not probed,
+    /// has named it; whether it is dark, which is only told; and counts of its slots, which follow from them. When it is due is written even where it is not probed,
     /// for it may be again without another time.
     fn write_set(&self, set: &Set, form: &mut Form<'_>) {
         form.number(set.standing as u64);

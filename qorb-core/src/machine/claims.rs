@@ -476,5 +476,5 @@ impl Machine {
 }
 
 pub(super) fn is_over(ticket: Ticket, now: Instant) -> bool {
-    matches!(ticket.deadline, Deadline::At { until, .. } if until <= now)
+    ticket.deadline.until().is_some_and(|until| until <= now)
 }

@@ -113,8 +113,7 @@ pub use holds::Holding;
     reason = "each is a fact of its own, and the commonest questions are answered by one"
 )]
 pub struct Machine {
-    // What claims change comes first, in that order: where threads take turns, each has to fetch every line of cache that
-    // another has written.
+    // What claims change comes first: where threads take turns, each has to fetch every line of cache that another has written.
     queue: Queue,
     /// The set that gave its last idle slot away most recently: the one that the next claim in vain is said
     /// to have asked.
@@ -125,6 +124,10 @@ pub struct Machine {
     now: Instant,
     totals: Totals,
     dice: Dice,
+    choice: Choice,
+    /// Slots whose clients are watched, in the order in which they were claimed.
+    watched: List<OfSlots>,
+    delay: Delay,
 
     policy: CheckedPolicy,
     hooks: Hooks,
@@ -133,8 +136,6 @@ pub struct Machine {
     lowered: bool,
     /// The policy wants it known for how long clients hold slots.
     times_holds: bool,
-    /// Slots whose clients are watched, in the order in which they were claimed.
-    watched: List<OfSlots>,
     slot_timers: Timers,
     /// Slots whose connection is told goodbye.
     closing: usize,
@@ -142,7 +143,6 @@ pub struct Machine {
     sets: Slab<Set>,
     /// Who is known, and as which set.
     identities: Register,
-    choice: Choice,
     update: Option<Update>,
     /// The set that the update found last; any other only makes it search.
     found: u32,
@@ -191,7 +191,6 @@ pub struct Machine {
     /// Of that tick, backends below this have been trimmed; `None` before that begins.
     trimmed: Option<u32>,
 
-    delay: Delay,
     outputs: VecDeque<Output>,
     closed: Closed,
     slots_ever: u64,

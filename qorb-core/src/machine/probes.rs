@@ -219,9 +219,9 @@ impl Machine {
         }
         slot.failures = failures;
         let delay = backoff::delay(&self.policy.set_config, failures, &mut self.dice);
-        let at = self.now.after(delay);
-        self.slot_timers.arm(index, at);
-        Some(at.into())
+        let due = Later::from(self.now.after(delay));
+        self.slot_timers.arm(index, due.instant());
+        Some(due)
     }
 
     /// A probe's wait is over.

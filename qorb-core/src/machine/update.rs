@@ -159,13 +159,14 @@ impl Machine {
         self.identities.get(backend)
     }
 
-    /// Makes room for so many more sets, if there is none for one: where very many come at once, little is moved by that, and nothing
-    /// later on.
-    fn reserve_sets(&mut self, more: usize) {
-        if self.sets.len() < self.sets.capacity() {
+    /// Makes room for a set more, if there is none, and for as many as may come in this update: where very many do, what is there is
+    /// moved once. And for a quarter more, lest it is moved each time where one comes after the other.
+    fn reserve_sets(&mut self, left: usize) {
+        let sets = self.sets.len();
+        if sets < self.sets.capacity() {
             return;
         }
-        self.sets.reserve_exact(more);
+        self.sets.reserve_exact(left.max(sets / 4).max(4));
         let room = self.sets.capacity();
         self.choice.make_room(room);
         self.shares.make_room(room);

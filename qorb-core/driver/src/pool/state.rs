@@ -33,7 +33,8 @@ pub(super) type Mind = qorb_core::Machine;
 #[cfg(feature = "recorder")]
 pub(super) type Mind = qorb_core::tape::Recorded;
 
-/// It has cache lines of its own, in this order: who waits for the lock looks at it all the time, and is not to get in the way of who has it.
+/// It has cache lines of its own: who waits for the lock looks at it all the time, and is not to get in the way of who has it. And the
+/// machine comes first, whose own first lines are what claims change.
 #[repr(C, align(128))]
 pub(super) struct State<Conn> {
     pub(super) machine: Mind,

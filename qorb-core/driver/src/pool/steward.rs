@@ -98,8 +98,10 @@ impl<Conn: Connection, R: Runtime> Future for Steward<Conn, R> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         this.shared.steward.take(cx);
-        let set = this.resolve(cx);
-        let tended = this.shared.tend(set);
+        if let Some(set) = this.resolve(cx) {
+            this.shared.name(set);
+        }
+        let tended = this.shared.tend();
         if tended.ended {
             this.dismiss_resolver();
         }
@@ -133,16 +135,20 @@ struct Tended {
 }
 
 impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
-    /// Passes on what the resolver said and does what is due: at most one slice of work each time.
-    fn tend(self: &Arc<Self>, set: Option<AllBackends>) -> Tended {
+    /// Passes on what the resolver said. A round of its own: who waits for the lock need not wait for what is due, too.
+    fn name(self: &Arc<Self>, set: AllBackends) {
+        self.round(|state, now, _| {
+            state.tending = true;
+            let _ = state.ask(&self.audience, |machine, watch| {
+                machine.handle(now.machine, Input::Backends(set), watch)
+            });
+        });
+    }
+
+    /// Does what is due: at most one slice of work each time.
+    fn tend(self: &Arc<Self>) -> Tended {
         self.round(|state, now, after| {
             state.tending = true;
-            if let Some(set) = set {
-                let _ = state.ask(&self.audience, |machine, watch| {
-                    machine.handle(now.machine, Input::Backends(set), watch)
-                });
-                state.drain(&self.audience, now.clock, after);
-            }
             let due = state.machine.poll_timeout();
             if due.is_some_and(|(at, _)| at <= now.machine) {
                 state.ask(&self.audience, |machine, watch| {
