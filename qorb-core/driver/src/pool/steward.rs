@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use qorb_core::io::Input;
+use qorb_core::io::{Input, Wakeup};
 use qorb_core::time::Instant;
 
 use crate::backend::{AllBackends, Connection};
@@ -22,7 +22,27 @@ pub(super) struct Steward<Conn: Connection, R: Runtime> {
     timer: Pin<Box<R::Timer>>,
     /// What the timer is set to.
     set_to: Option<Instant>,
+    kept: Kept,
     finished: bool,
+}
+
+/// Sets that the machine may still be applying. It is not to be the last to have one: to drop thousands of backends takes its time, for
+/// which nobody need wait for the lock.
+#[derive(Default)]
+struct Kept {
+    first: Option<AllBackends>,
+    newest: Option<AllBackends>,
+}
+
+impl Kept {
+    /// The machine has been given this set. Of those that wait for the first to be applied, only the newest counts.
+    fn keep(&mut self, set: AllBackends) {
+        if self.first.is_none() {
+            self.first = Some(set);
+        } else {
+            self.newest = Some(set);
+        }
+    }
 }
 
 impl<Conn: Connection, R: Runtime> Steward<Conn, R> {
@@ -31,6 +51,7 @@ impl<Conn: Connection, R: Runtime> Steward<Conn, R> {
             timer: Box::pin(shared.runtime.timer()),
             resolver: Some(resolver),
             set_to: None,
+            kept: Kept::default(),
             finished: false,
             shared,
         }
@@ -99,9 +120,13 @@ impl<Conn: Connection, R: Runtime> Future for Steward<Conn, R> {
         let this = &mut *self;
         this.shared.steward.take(cx);
         if let Some(set) = this.resolve(cx) {
-            this.shared.name(set);
+            this.shared.name(set.clone());
+            this.kept.keep(set);
         }
         let tended = this.shared.tend();
+        if tended.applied {
+            this.kept = Kept::default();
+        }
         if tended.ended {
             this.dismiss_resolver();
         }
@@ -128,6 +153,8 @@ impl<Conn: Connection, R: Runtime> Drop for Steward<Conn, R> {
 struct Tended {
     /// When to look again.
     next: Option<Instant>,
+    /// No set of backends is being applied.
+    applied: bool,
     /// The pool was terminated.
     ended: bool,
     /// And nothing of it is left.
@@ -156,8 +183,10 @@ impl<Conn: Connection, R: Runtime> Shared<Conn, R> {
                 });
                 state.drain(&self.audience, now.clock, after);
             }
+            let next = state.machine.poll_timeout();
             Tended {
-                next: state.machine.poll_timeout().map(|(at, _)| at),
+                next: next.map(|(at, _)| at),
+                applied: !matches!(next, Some((_, Wakeup::Update))),
                 ended: state.machine.is_terminated(),
                 over: state.is_over(),
             }
