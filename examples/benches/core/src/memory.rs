@@ -1,8 +1,8 @@
 //! What the core keeps in memory for each slot and each backend, heap included.
 //!
 //! Measured by difference between two sizes, so that what there is once does not count. Sizes are powers of two: at those
-//! a vector that has grown by doubling is exactly full, and no slack counts either; just past one it is half empty, and
-//! vectors' part in all this is twice as much. Maps and sets are trees, whose nodes are partly empty at any size; that counts.
+//! a vector that has grown by doubling is exactly full, and no slack counts either; just past one it is half empty. Slots, and
+//! backends that come at once, have room made for as many as they are. Maps and sets are trees, whose nodes are partly empty at any size; that counts.
 
 #![allow(unsafe_code, reason = "an allocator that counts has to be one")]
 
