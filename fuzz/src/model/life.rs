@@ -428,8 +428,9 @@ impl Model {
         let slot = &self.slots[at];
         let own = self.slots.iter().filter(|it| it.backend == slot.backend);
         let live = own.filter(|it| it.stage.state() != State::Terminated);
+        let live = live.count() + self.backends[slot.backend].hidden;
         // What a tick in this very call has found is not known yet.
-        self.rebalanced || (slot.may_end && live.count() > self.share(slot.backend))
+        self.rebalanced || (slot.may_end && live > self.share(slot.backend))
     }
 
     /// Whether what becomes of it when it comes back healthy takes the time.
