@@ -317,10 +317,14 @@ impl Model {
     }
 
     /// Who had to give way did so for another: one that got a slot, or one that failed, and is probed with what it has. Where
-    /// backends come or go, or one is connected to, fewer probes may be left than there were: others are tried before them.
+    /// backends come or go, or one is connected to, fewer probes may be left than there were: others are tried before them. And so
+    /// where a claim waits: more of those that were never connected to may be tried then.
     pub(super) fn stopped_for_others(&mut self) {
         let cause = self.cause;
+        let mut backends = self.backends.iter();
+        let tries = backends.any(|it| it.named && !it.has_connected) && cause == Cause::Enqueue;
         let dealt_anew = matches!(cause, Cause::Backends | Cause::Answer(_, Answer::Connected));
+        let dealt_anew = dealt_anew || tries;
         for backend in std::mem::take(&mut self.stopped) {
             let mut others = self.opened.union(&self.failed);
             let other = others.any(|&it| it != backend);
@@ -369,6 +373,11 @@ impl Model {
         );
     }
 
+    /// A check or a recycle is stopped only with its backend, or because a cap was lowered, which ends what no client holds.
+    pub(super) fn may_be_stopped(&self, at: usize) -> bool {
+        self.is_gone(at) || (self.cause == Cause::Policy && self.were_beyond_caps())
+    }
+
     /// Whether what is left is a connection in order.
     pub(super) fn ends_after_work(&mut self, at: usize) -> bool {
         if self.work_has_failed(at) {
@@ -385,7 +394,7 @@ impl Model {
             .any(|&it| job.map(|job| Cause::Answer(job, it)) == Some(self.cause));
         if !well && !self.came_back_healthy(at) {
             assert!(
-                self.is_gone(at),
+                self.may_be_stopped(at),
                 "slot {}, {:?}, ends",
                 slot.number,
                 slot.stage

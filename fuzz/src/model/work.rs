@@ -127,9 +127,9 @@ impl Model {
         let slot = &self.slots[at];
         assert!(slot.stage.due().is_some(), "slot {number} does nothing");
         let connects = matches!(slot.stage, Stage::Attempting(_));
-        // Others may be in need of a connect's place; a check or a recycle is stopped only with the backend.
+        // Others may be in need of a connect's place.
         assert!(
-            connects || self.is_gone(at),
+            connects || self.may_be_stopped(at),
             "slot {number}'s {:?} is stopped",
             slot.stage
         );
